@@ -8,6 +8,15 @@ import (
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
 
+// gatherDoubts reads what is looked at before a verdict alone.
+func (e *Engine) gatherDoubts(ctx context.Context, w *World, origin Origin) error {
+	if err := e.alongside(ctx, w, &origin); err != nil {
+		return err
+	}
+	w.Suspended, w.RanHere = origin.Suspended, e.ranHere(ctx, w, origin)
+	return e.neighbours(ctx, w)
+}
+
 // alongside has an origin say what stands behind each workload of a Rollback, and not behind the first one alone: what
 // keeps Flux from applying anything there, and what it found healthy. Others of one image may be applied by other
 // Kustomizations and releases of the same source.

@@ -63,6 +63,8 @@ type Engine struct {
 	MaxRecords int
 	Count      func(namespace string) int
 	TellFull   func(namespace, image string, most int)
+	// Tenant names whose a namespace is; nil has each be a tenant of its own.
+	Tenant func(namespace string) string
 	// Stopping means that no further effect should be begun; nil for never. What was begun is finished and saved.
 	Stopping func() bool
 	// Woken is when a key was last woken by something that changed; zero for long ago. What a walk only looks at may have

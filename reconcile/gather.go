@@ -73,11 +73,6 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 	}
 	origin.Source.Since = w.since
 	w.ReadOnly, w.ReadOnlyKind = e.readOnly(w, origin.Source), origin.Source.ReadOnlyKind
-	if s.Verdict == nil && s.Target != nil {
-		if err := e.alongside(ctx, w, &origin); err != nil {
-			return err
-		}
-	}
 	w.Suspended, w.Remediated = origin.Suspended, origin.Remediated
 	since := lookback(w.Now, w.Policy.Cooldown, w.Budget.Per)
 	if s.Ended() && s.Change != nil {
@@ -112,8 +107,7 @@ func (e *Engine) gatherGit(ctx context.Context, w *World) error {
 			w.Beside, err = e.beside(ctx, &w.Rollback)
 		}
 	case s.Verdict == nil && s.Target != nil:
-		w.RanHere = e.ranHere(ctx, w, origin)
-		err = e.neighbours(ctx, w)
+		err = e.gatherDoubts(ctx, w, origin)
 	case s.Change == nil && waitsToPush(s):
 		var open []v1alpha1.Rollback
 		open, err = e.Records.Open(ctx)
@@ -174,6 +168,7 @@ func (e *Engine) neighbours(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("list open Rollbacks: %w", err)
 	}
+	w.Tenant = e.Tenant
 	for _, t := range w.rows() {
 		if t.Breaker != nil {
 			w.Breaker = orElse(w.Breaker, t.Breaker(w, open))

@@ -62,6 +62,8 @@ type World struct {
 	Rollout *Rollout
 	// Selections are by name what the policies select that the tip holds off; nil until asked.
 	Selections map[string]Selection
+	// Tenant names whose a namespace is; nil has each be a tenant of its own.
+	Tenant func(namespace string) string
 	// Breaker explains why nothing of this registry can be proved at all; empty while it is closed.
 	Breaker string
 	// Beside is the name of another open Rollback about one of the Rollback's workloads whose revert has not landed; empty

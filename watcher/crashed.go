@@ -27,8 +27,8 @@ type crashes struct {
 	told map[v1alpha1.ObjectRef]string
 }
 
-func newCrashes(m *Metrics) *crashes {
-	t := newTurns(func(ref v1alpha1.ObjectRef) string { return ref.Namespace })
+func newCrashes(m *Metrics, tenant func(namespace string) string) *crashes {
+	t := newTurns(func(ref v1alpha1.ObjectRef) string { return tenant(ref.Namespace) })
 	q := newQueueOf("rollouts", m, 100*time.Millisecond, 30*time.Second, t)
 	return &crashes{queue: q, turns: t, told: map[v1alpha1.ObjectRef]string{}}
 }

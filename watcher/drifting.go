@@ -29,8 +29,8 @@ type drifting struct {
 	git string
 }
 
-func newDrifts(m *Metrics) *drifts {
-	t := newTurns(func(ref v1alpha1.ObjectRef) string { return ref.Namespace })
+func newDrifts(m *Metrics, tenant func(namespace string) string) *drifts {
+	t := newTurns(func(ref v1alpha1.ObjectRef) string { return tenant(ref.Namespace) })
 	q := newQueueOf("drifts", m, 100*time.Millisecond, 30*time.Second, t)
 	return &drifts{queue: q, turns: t}
 }

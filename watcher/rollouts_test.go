@@ -56,7 +56,7 @@ func TestWhatIsNotTheImagesFaultIsSaidAndBlamesNoImage(t *testing.T) {
 
 func crashesTellOnce(t *testing.T, said string) {
 	t.Helper()
-	told := newCrashes(nil)
+	told := newCrashes(nil, alone)
 	ref := v1alpha1.ObjectRef{Kind: "Deployment", Namespace: "prod", Name: "web"}
 	if !told.tells(ref, said) || told.tells(ref, said) || told.tells(ref, "") || !told.tells(ref, said) {
 		t.Error("it is said once, and again when it was over in between")
@@ -79,7 +79,7 @@ func TestAWorkloadIsLookedAtSoonWhereASecondNodeIsAllThatIsMissing(t *testing.T)
 		"a person decides for another reason": {young, 1, 2, []v1alpha1.DoubtType{v1alpha1.DoubtMixed, v1alpha1.DoubtOneNode}, failingFor},
 		"it has failed for long":              {old, 1, 2, []v1alpha1.DoubtType{v1alpha1.DoubtOneNode}, failingFor},
 	} {
-		w := &Watcher{opts: Options{Now: func() time.Time { return now }}, crashes: newCrashes(nil)}
+		w := &Watcher{opts: Options{Now: func() time.Time { return now }}, crashes: newCrashes(nil, alone)}
 		j := trigger.Judgement{Complete: true, Fault: v1alpha1.FaultImage,
 			Evidence: v1alpha1.Rollout{Pods: v1alpha1.RolloutPods{Failing: c.failing, Wanted: c.wanted}}}
 		for _, d := range c.doubts {

@@ -35,16 +35,15 @@ func New(c Clients, opts Options) (*Watcher, error) {
 	}
 	w := &Watcher{
 		clients: c, opts: opts, log: opts.Log, first: newFirstErrors(opts.Now),
-		queue: newKeys(opts.Metrics, time.Second, 2*time.Minute),
 		pods: newObservations(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond,
 			30*time.Second)),
-		drifts:    newDrifts(opts.Metrics),
-		crashes:   newCrashes(opts.Metrics),
 		templates: newTemplates(),
 		promoted:  newPromoted(),
 		informers: map[string][]cache.SharedIndexInformer{},
 		busy:      map[reconcile.Key]struct{}{},
 	}
+	w.queue = newKeys(opts.Metrics, w.Tenant, time.Second, 2*time.Minute)
+	w.drifts, w.crashes = newDrifts(opts.Metrics, w.Tenant), newCrashes(opts.Metrics, w.Tenant)
 	w.listings = &listings{lists: kube.Shared[*listing]{Now: opts.Now}, waiting: w.pods.count}
 	w.queue.turns.workers, w.drifts.turns.workers, w.crashes.turns.workers = opts.Workers, opts.Workers, opts.Workers
 	for _, k := range w.kinds(c) {

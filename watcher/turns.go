@@ -49,8 +49,8 @@ func (q *keys) wokenAt(key reconcile.Key) time.Time {
 	return q.woken[key]
 }
 
-func newKeys(m *Metrics, least, most time.Duration) *keys {
-	t := newTurns(func(k reconcile.Key) string { return k.Namespace })
+func newKeys(m *Metrics, tenant func(namespace string) string, least, most time.Duration) *keys {
+	t := newTurns(func(k reconcile.Key) string { return tenant(k.Namespace) })
 	return &keys{TypedRateLimitingInterface: newQueueOf("rollbacks", m, least, most, t), turns: t,
 		woken: map[reconcile.Key]time.Time{}}
 }
@@ -81,10 +81,11 @@ func (q *keys) Rest(key reconcile.Key, after time.Duration) {
 	q.AddAfter(key, after)
 }
 
-// turns are whose turn it is: the namespaces one after the other, as long as they have places left. It implements
+// turns are whose turn it is: the tenants one after the other, as long as they have places left. It implements
 // workqueue.Queue, whose methods are called under the queue's own lock.
 type turns[K comparable] struct {
-	namespace func(K) string
+	// tenant is whose an item is: its namespace where nothing says more. That may change while it is worked on.
+	tenant func(K) string
 	// workers are the places; 8 when zero.
 	workers int
 
@@ -92,19 +93,21 @@ type turns[K comparable] struct {
 	// calm are the items that rest.
 	calm            map[K]struct{}
 	urgent, resting lane[K]
-	// at counts the items that are worked on, of each namespace; quick and slow count them all.
+	// taken are the items that are worked on, and of which tenant each was when that began: it may begin again a moment
+	// before it has ended. at counts them, of each tenant; quick and slow count them all.
+	taken       map[K][]string
 	at          map[string]int
 	quick, slow int
-	// slowIn counts the slow ones of a namespace. waited says that its last one was slow.
+	// slowIn counts the slow ones of a tenant. waited says that its last one was slow.
 	slowIn map[string]int
 	waited map[string]bool
 	// present counts the workers.
 	present int
 }
 
-func newTurns[K comparable](namespace func(K) string) *turns[K] {
+func newTurns[K comparable](tenant func(K) string) *turns[K] {
 	return &turns[K]{
-		namespace: namespace, calm: map[K]struct{}{}, at: map[string]int{}, slowIn: map[string]int{},
+		tenant: tenant, calm: map[K]struct{}{}, taken: map[K][]string{}, at: map[string]int{}, slowIn: map[string]int{},
 		waited: map[string]bool{},
 	}
 }
@@ -116,17 +119,17 @@ func (t *turns[K]) places() int {
 	return 8
 }
 
-// free reports whether an item of a namespace may be begun.
-func (t *turns[K]) free(namespace string) bool {
+// free reports whether an item of a tenant may be begun.
+func (t *turns[K]) free(tenant string) bool {
 	share := t.places()
-	switch slow := t.waited[namespace] || t.slowIn[namespace] > 0; {
+	switch slow := t.waited[tenant] || t.slowIn[tenant] > 0; {
 	case slow && t.slow >= mostSlow/2:
-		// One tenant may have many namespaces: what is left is for those that did not wait yet.
+		// Nobody may have said that many namespaces are one tenant's: what is left is for those that did not wait yet.
 		share = 1
 	case slow:
 		share = max(1, share/2)
 	}
-	return t.quick < t.places() && t.at[namespace] < share
+	return t.quick < t.places() && t.at[tenant] < share
 }
 
 func (t *turns[K]) hurry(item K) {
@@ -145,8 +148,8 @@ func (t *turns[K]) rest(item K) {
 func (t *turns[K]) Touch(item K) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, calm := t.calm[item]; !calm && t.resting.remove(t.namespace(item), item) {
-		t.urgent.push(t.namespace(item), item)
+	if _, calm := t.calm[item]; !calm && t.resting.remove(item) {
+		t.urgent.push(t.tenant(item), item)
 	}
 }
 
@@ -155,10 +158,10 @@ func (t *turns[K]) Push(item K) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, calm := t.calm[item]; calm {
-		t.resting.push(t.namespace(item), item)
+		t.resting.push(t.tenant(item), item)
 		return
 	}
-	t.urgent.push(t.namespace(item), item)
+	t.urgent.push(t.tenant(item), item)
 }
 
 // Len counts the items that may be begun.
@@ -177,16 +180,26 @@ func (t *turns[K]) Pop() K {
 		item, ok = t.resting.pop(t.free)
 	}
 	if !ok {
-		// A namespace became slow since its items were counted.
+		// A tenant became slow since its items were counted.
 		any := func(string) bool { return true }
 		if item, ok = t.urgent.pop(any); !ok {
 			item, _ = t.resting.pop(any)
 		}
 	}
 	delete(t.calm, item)
-	t.at[t.namespace(item)]++
+	of := t.tenant(item)
+	t.taken[item] = append(t.taken[item], of)
+	t.at[of]++
 	t.quick++
 	return item
+}
+
+// whose is of which tenant an item was when it began.
+func (t *turns[K]) whose(item K) string {
+	if taken := t.taken[item]; len(taken) > 0 {
+		return taken[0]
+	}
+	return t.tenant(item)
 }
 
 // slowed gives the place of an item to another one, and reports whether another worker is needed for that.
@@ -198,7 +211,7 @@ func (t *turns[K]) slowed(item K) (slow, another bool) {
 	}
 	t.slow++
 	t.quick--
-	t.slowIn[t.namespace(item)]++
+	t.slowIn[t.whose(item)]++
 	return true, t.present < t.places()+2*mostSlow
 }
 
@@ -206,7 +219,12 @@ func (t *turns[K]) slowed(item K) (slow, another bool) {
 func (t *turns[K]) ended(item K, slow bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	of := t.namespace(item)
+	of := t.whose(item)
+	if len(t.taken[item]) > 1 {
+		t.taken[item] = t.taken[item][1:]
+	} else {
+		delete(t.taken, item)
+	}
 	less(t.at, of)
 	if slow {
 		t.slow--
@@ -238,27 +256,27 @@ func less(counts map[string]int, of string) {
 	}
 }
 
-// lane is items in the order in which they came, one of each namespace after the other.
+// lane is items in the order in which they came, one of each tenant after the other.
 type lane[K comparable] struct {
 	order []string
 	items map[string][]K
 }
 
-func (l *lane[K]) push(namespace string, item K) {
+func (l *lane[K]) push(tenant string, item K) {
 	if l.items == nil {
 		l.items = map[string][]K{}
 	}
-	if len(l.items[namespace]) == 0 {
-		l.order = append(l.order, namespace)
+	if len(l.items[tenant]) == 0 {
+		l.order = append(l.order, tenant)
 	}
-	l.items[namespace] = append(l.items[namespace], item)
+	l.items[tenant] = append(l.items[tenant], item)
 }
 
 func (l *lane[K]) count(free func(string) bool) int {
 	n := 0
-	for _, namespace := range l.order {
-		if free(namespace) {
-			n += len(l.items[namespace])
+	for _, tenant := range l.order {
+		if free(tenant) {
+			n += len(l.items[tenant])
 		}
 	}
 	return n
@@ -269,28 +287,31 @@ func (l *lane[K]) pop(free func(string) bool) (item K, ok bool) {
 	if i < 0 {
 		return item, false
 	}
-	namespace := l.order[i]
-	item = l.items[namespace][0]
-	l.items[namespace] = l.items[namespace][1:]
+	tenant := l.order[i]
+	item = l.items[tenant][0]
+	l.items[tenant] = l.items[tenant][1:]
 	l.order = slices.Delete(l.order, i, i+1)
-	if len(l.items[namespace]) > 0 {
-		l.order = append(l.order, namespace)
+	if len(l.items[tenant]) > 0 {
+		l.order = append(l.order, tenant)
 	} else {
-		delete(l.items, namespace)
+		delete(l.items, tenant)
 	}
 	return item, true
 }
 
-func (l *lane[K]) remove(namespace string, item K) bool {
-	i := slices.Index(l.items[namespace], item)
-	if i < 0 {
-		return false
+func (l *lane[K]) remove(item K) bool {
+	for tenant, items := range l.items {
+		i := slices.Index(items, item)
+		if i < 0 {
+			continue
+		}
+		if l.items[tenant] = slices.Delete(items, i, i+1); len(l.items[tenant]) == 0 {
+			delete(l.items, tenant)
+			l.order = slices.DeleteFunc(l.order, func(n string) bool { return n == tenant })
+		}
+		return true
 	}
-	if l.items[namespace] = slices.Delete(l.items[namespace], i, i+1); len(l.items[namespace]) == 0 {
-		delete(l.items, namespace)
-		l.order = slices.DeleteFunc(l.order, func(n string) bool { return n == namespace })
-	}
-	return true
+	return false
 }
 
 // newQueue makes a queue whose back-off for one item goes from least to most.

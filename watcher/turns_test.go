@@ -1,6 +1,8 @@
 package watcher
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,7 +54,7 @@ func TestWhatRestsLetsOthersGoFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := newKeys(nil, time.Second, time.Minute)
+				q := newKeys(nil, alone, time.Second, time.Minute)
 				defer q.ShutDown()
 				tt.in(q)
 				synctest.Wait()
@@ -70,5 +72,59 @@ func TestWhatRestsLetsOthersGoFirst(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// alone has each namespace be a tenant of its own.
+func alone(namespace string) string { return namespace }
+
+// The namespaces of one tenant have one turn together, and one share of the places.
+func TestATenantOfManyNamespacesHasOneTurn(t *testing.T) {
+	whose := func(namespace string) string { return strings.TrimRight(namespace, "0123456789") }
+	key := func(namespace string) reconcile.Key { return reconcile.ImageKey(namespace, "registry.test/app:v1") }
+	synctest.Test(t, func(t *testing.T) {
+		q := newKeys(nil, whose, time.Second, time.Minute)
+		defer q.ShutDown()
+		for i := range 20 {
+			q.Add(key(fmt.Sprint("many", i)))
+		}
+		q.Add(key("one"))
+		synctest.Wait()
+		first, _ := q.Get()
+		second, _ := q.Get()
+		if first.Namespace != "many0" || second.Namespace != "one" {
+			t.Errorf("the turn is of %s, then of %s", first.Namespace, second.Namespace)
+		}
+		q.turns.slowed(first)
+		if got := q.turns.places(); q.turns.at["many"] != 1 || !q.turns.free("many") {
+			t.Errorf("of %d places many has %d", got, q.turns.at["many"])
+		}
+		for range 3 {
+			k, _ := q.Get()
+			defer q.Done(k)
+		}
+		if n := q.turns.Len(); n != 0 {
+			t.Errorf("many is slow and has half of the places, and %d more may begin", n)
+		}
+	})
+}
+
+// Whose a namespace is may change while its items wait and are worked on.
+func TestWhoseANamespaceIsMayChange(t *testing.T) {
+	whose := map[string]string{"a": "x"}
+	turn := newTurns(func(k string) string { return whose[k] })
+	turn.rest("a")
+	turn.Push("a")
+	whose["a"] = "y"
+	turn.hurry("a")
+	turn.Touch("a")
+	if got := turn.Pop(); got != "a" || turn.at["y"] != 1 {
+		t.Errorf("it is the turn of %q; at work: %v", got, turn.at)
+	}
+	turn.slowed("a")
+	whose["a"] = "z"
+	turn.ended("a", true)
+	if len(turn.at)+len(turn.slowIn)+len(turn.taken) != 0 {
+		t.Errorf("it counts as at work: %v, slow: %v, taken: %v", turn.at, turn.slowIn, turn.taken)
 	}
 }

@@ -22,6 +22,8 @@ type Options struct {
 	Namespaces []string
 	// Home is Backstop's own namespace, where the fleet's default policies are.
 	Home string
+	// TenantLabel of a Namespace names the tenant whose it is; empty for none.
+	TenantLabel string
 	// Workers that walk keys; 8 when zero.
 	Workers int
 	// StopTimeout is how long walks may go on after the stop, before their context ends; 25 s when zero, which fits

@@ -12,7 +12,7 @@ import (
 // nothing.
 func TestWhatWokeAKeyIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newKeys(nil, time.Second, time.Minute)
+		q := newKeys(nil, alone, time.Second, time.Minute)
 		defer q.ShutDown()
 		web, worker := reconcile.ImageKey("app", "web:v2"), reconcile.ImageKey("app", "worker:v2")
 		began := time.Now()

@@ -73,6 +73,8 @@ func (o *options) bindAll(f *pflag.FlagSet) {
 		"refuse references to objects of other namespaces, as Flux does under this flag")
 	f.StringSliceVar(&o.platform, "platform-namespaces", []string{flux.DefaultPlatform},
 		"namespaces of those who run the cluster: their GitRepositories push for each other's Kustomizations")
+	f.StringVar(&o.tenantLabel, "tenant-label", "toolkit.fluxcd.io/tenant",
+		"label of Namespaces that names whose they are: workers, mirrors and the breaker are shared out by it")
 	f.StringSliceVar(&o.caches, "registry-caches", nil,
 		"registries, or prefixes of their repositories, that fetch from another one: what they lack proves nothing")
 	f.DurationVar(&o.confirm, "confirm-absence", time.Minute,

@@ -32,6 +32,7 @@ type options struct {
 	leaderElect bool
 	noCrossRefs bool
 	platform    []string
+	tenantLabel string
 	// caches and hosts of registries.
 	caches, hosts   []string
 	confirm         time.Duration

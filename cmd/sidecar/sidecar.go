@@ -61,7 +61,9 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	if err != nil {
 		return nil, err
 	}
-	mirrors, err := gitrepo.New(o.storage, gitrepo.Options{Now: time.Now, Log: log})
+	var watch *watcher.Watcher
+	whose := func(namespace string) string { return watch.Tenant(namespace) }
+	mirrors, err := gitrepo.New(o.storage, gitrepo.Options{Now: time.Now, Log: log, Tenant: whose})
 	if err != nil {
 		return nil, err
 	}
@@ -73,9 +75,9 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		Blame: blamer(mirrors), Undo: undoer(mirrors),
 	})
 	queues, events := watcher.NewMetrics(), kubeevents.New(clients.Core, scheme)
-	watch, err := watcher.New(clients, watcher.Options{
+	watch, err = watcher.New(clients, watcher.Options{
 		Namespaces: o.namespaces, Home: kube.Home(), Workers: o.workers, Log: log, Metrics: queues,
-		Unreadable:  unreadable,
+		TenantLabel: o.tenantLabel, Unreadable: unreadable,
 		TellRollout: events.NotTheImage, TellRun: events.RunFailed,
 		Wants: func() watcher.Wanter { return reconcile.NewWants(fluxes, git) },
 	})
@@ -84,10 +86,7 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 	}
 	counts := metrics.New(watch.Rollbacks, watch.Adrift, time.Now)
 	unreadable.Tell = func(u *kube.Unreadable) { events.Unreadable(u.Ref, u.Error()) }
-	records := &record.Records{Cache: watch, Client: live, Home: kube.Home(), Namespaces: o.namespaces}
-	if len(o.namespaces) == 1 {
-		records.Namespace = o.namespaces[0]
-	}
+	records := o.records(watch, live)
 	s := &sidecar{log: log, clients: clients, watch: watch, records: records, events: events,
 		metrics: prometheus.NewRegistry()}
 	info, leads := metrics.Process(build.Version())
@@ -108,9 +107,17 @@ func (o *options) assemble(cfg *rest.Config, log *slog.Logger) (*sidecar, error)
 		Login: fluxes.WithLogin, Rendered: newRenderings(mirrors, live, log).check, Applies: fluxes,
 		Try:  tryer(mirrors),
 		Tell: notify.All{events, counts, s.cards.poster}.Tell, Log: log,
-		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell, Woken: watch.Woken,
+		MaxRecords: o.maxRollbacks, Count: watch.Count, TellFull: full.Tell, Woken: watch.Woken, Tenant: whose,
 	}
 	return s, nil
+}
+
+func (o *options) records(watch *watcher.Watcher, live client.Client) *record.Records {
+	r := &record.Records{Cache: watch, Client: live, Home: kube.Home(), Namespaces: o.namespaces}
+	if len(o.namespaces) == 1 {
+		r.Namespace = o.namespaces[0]
+	}
+	return r
 }
 
 // killSwitch serves which policies stop every write.

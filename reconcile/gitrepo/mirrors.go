@@ -27,7 +27,7 @@ var _ reconcile.Git = (*Mirrors)(nil)
 // New keeps mirrors in a folder, which it makes. No other process may use the folder at the same time.
 func New(dir string, o Options) (*Mirrors, error) {
 	o.fill()
-	s, err := store.New(dir, store.Options{Now: o.Now, Log: o.Log, MaxDisk: o.MaxDisk})
+	s, err := store.New(dir, store.Options{Now: o.Now, Log: o.Log, MaxDisk: o.MaxDisk, Tenant: o.Tenant})
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,8 @@ type Options struct {
 	AuthorName, AuthorEmail string
 	// MaxDisk is how many bytes all mirrors together may take; 1.5 GiB when zero.
 	MaxDisk int64
+	// Tenant names whose a namespace is, for the room that each has on the disk; nil has each be a tenant of its own.
+	Tenant func(namespace string) string
 }
 
 func (o *Options) fill() {

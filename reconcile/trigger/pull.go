@@ -47,22 +47,25 @@ func doubtsOfPull(w *reconcile.World) []v1alpha1.Doubt {
 	return out
 }
 
-// breakerAt is how many images of one registry must be unprovable in one namespace, with their targets, for the breaker
-// to open there, and in how many namespaces for it to open in all: no tenant keeps the others from being reverted.
+// breakerAt is how many images of one registry must be unprovable for one tenant, with their targets, or in how many of
+// its namespaces, for the breaker to open there, and for how many tenants for it to open in all: none keeps the others
+// from being reverted.
 const breakerAt = 3
 
 // breaker explains why the registry itself is the suspect; empty where it is not.
 func breaker(w *reconcile.World, open []v1alpha1.Rollback) string {
 	rb := &w.Rollback
 	host := image.Host(rb.Spec.Subject.Image())
-	here, namespaces := map[string]bool{}, map[string]bool{}
+	own := tenantOf(w, rb.Namespace)
+	images, in, all, tenants := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	add := func(o *v1alpha1.Rollback) {
 		if !unproved(&o.Status) {
 			return
 		}
-		namespaces[o.Namespace] = true
-		if o.Namespace == rb.Namespace {
-			here[o.Spec.Subject.Image()] = true
+		whose := tenantOf(w, o.Namespace)
+		all[o.Namespace], tenants[whose] = true, true
+		if whose == own {
+			images[o.Spec.Subject.Image()], in[o.Namespace] = true, true
 		}
 	}
 	add(rb)
@@ -72,15 +75,26 @@ func breaker(w *reconcile.World, open []v1alpha1.Rollback) string {
 			add(o)
 		}
 	}
+	if len(tenants) >= breakerAt {
+		in = all
+	}
 	switch {
-	case len(here) >= breakerAt:
+	case len(images) >= breakerAt:
 		return fmt.Sprintf("breaker: %d images of %s and what they replaced cannot be proved, the registry is the suspect",
-			len(here), host)
-	case len(namespaces) >= breakerAt:
+			len(images), host)
+	case len(in) >= breakerAt:
 		return fmt.Sprintf("breaker: images of %s and what they replaced cannot be proved in %d namespaces, "+
-			"the registry is the suspect", host, len(namespaces))
+			"the registry is the suspect", host, len(in))
 	}
 	return ""
+}
+
+// tenantOf is whose a namespace is.
+func tenantOf(w *reconcile.World, namespace string) string {
+	if w.Tenant == nil {
+		return namespace
+	}
+	return w.Tenant(namespace)
 }
 
 func unproved(s *v1alpha1.RollbackStatus) bool {

@@ -3,6 +3,7 @@ package store
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,61 @@ func TestMirrorsKeepToTheirDisk(t *testing.T) {
 		t.Error("a mirror that nobody uses was not removed for one that is asked for")
 	}
 	w.fetch()
+}
+
+// Who has more than its share makes room for itself: a tenant of many repositories throws out nobody else's.
+func TestATenantMakesRoomForItself(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		// has are the mirrors, from the one that was used longest ago, as namespace/name; all are of one size.
+		has, asks string
+		disk      int64
+		tenant    func(string) string
+		gone      string
+	}{
+		"two of one size":                         {has: "a/1 b/1", asks: "c/1", disk: 2, gone: "a/1"},
+		"one who has much asks":                   {has: "b/1 c/1 a/1 a/2 a/3", asks: "a/4", disk: 5, gone: "a/1"},
+		"and needs the room of two":               {has: "b/1 c/1 a/1 a/2 a/3", asks: "a/4", disk: 4, gone: "a/1 a/2"},
+		"one who has its share asks":              {has: "b/1 a/1 a/2 c/1", asks: "c/2", disk: 4, gone: "b/1"},
+		"what is above the share goes first":      {has: "b/1 c/1 a/1 a/2", asks: "a/3", disk: 2, gone: "a/1 a/2 b/1"},
+		"one who has nothing asks":                {has: "b/1 a/1 a/2 a/3", asks: "c/1", disk: 4, gone: "b/1"},
+		"all are of one":                          {has: "a/1 a/2 a/3", asks: "a/4", disk: 3, gone: "a/1"},
+		"many namespaces":                         {has: "b/1 a1/1 a2/1 a3/1", asks: "a4/1", disk: 4, gone: "b/1"},
+		"many namespaces that are said to be one": {has: "b/1 a1/1 a2/1 a3/1", asks: "a4/1", disk: 4, gone: "a1/1", tenant: func(ns string) string { return ns[:1] }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			const size = 1 << 20
+			w.mirrors.options.MaxDisk = wire.MaxPack + (tt.disk-1)*size + size/2
+			w.mirrors.options.Tenant = tt.tenant
+			of := func(what string) *Mirror {
+				ns, name, _ := strings.Cut(what, "/")
+				return w.mirrors.mirror(reconcile.Source{Name: types.NamespacedName{Namespace: ns, Name: name}, Branch: "main"})
+			}
+			for i, what := range strings.Fields(tt.has) {
+				m := of(what)
+				m.used = time.Unix(int64(i+1), 0)
+				if err := os.MkdirAll(m.repo(), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				w.write(filepath.Join(m.repo(), "pack"), make([]byte, size))
+			}
+			asks := of(tt.asks)
+			if _, err := w.mirrors.room(asks, asks.repo()); err != nil {
+				t.Fatal(err)
+			}
+			var gone []string
+			for _, what := range strings.Fields(tt.has) {
+				if sizeOf(of(what).dir) == 0 {
+					gone = append(gone, what)
+				}
+			}
+			slices.Sort(gone)
+			if got := strings.Join(gone, " "); got != tt.gone {
+				t.Errorf("gone are %q, want %q", got, tt.gone)
+			}
+		})
+	}
 }
 
 func TestMirrorsOfWhatIsGoneAreRemoved(t *testing.T) {

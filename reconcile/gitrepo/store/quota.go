@@ -13,12 +13,16 @@ import (
 )
 
 // room is how many bytes a pack may bring into a folder of a mirror. Where the disk is short, mirrors that nobody uses
-// are removed, those of sources that were deleted first: they are clones, and come again when they are asked for.
+// are removed, in the order of idle: they are clones, and come again when they are asked for.
 func (g *Mirrors) room(m *Mirror, dir string) (int64, error) {
 	g.quota.Lock()
 	defer g.quota.Unlock()
 	free := g.options.MaxDisk - sizeOf(g.dir)
-	for _, name := range g.idle(m) {
+	var idle []string
+	if free < wire.MaxPack {
+		idle = g.idle(m)
+	}
+	for _, name := range idle {
 		if free >= wire.MaxPack {
 			break
 		}
@@ -87,8 +91,9 @@ func (g *Mirrors) Tidy(unused time.Duration) {
 	before := g.options.Now().Add(-unused)
 	used := g.used()
 	for _, e := range entries {
-		last, known := used[e.Name()]
-		if !known {
+		k, asked := used[e.Name()]
+		last := k.used
+		if !asked {
 			// An earlier process used it.
 			last = g.born
 		}
@@ -101,39 +106,79 @@ func (g *Mirrors) Tidy(unused time.Duration) {
 	}
 }
 
-// used reports when each mirror was asked for last, by its folder.
-func (g *Mirrors) used() map[string]time.Time {
+// known is what is known of a mirror's folder.
+type known struct {
+	// used is when it was asked for last.
+	used time.Time
+	// tenant is whose source it is of.
+	tenant string
+}
+
+// used reports of each mirror that was asked for when that was last and for whom, by its folder.
+func (g *Mirrors) used() map[string]known {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := map[string]time.Time{}
-	for _, m := range g.mirrors {
+	out := map[string]known{}
+	for of, m := range g.mirrors {
+		k := known{tenant: g.tenant(of.source.Namespace), used: time.Time{}.AddDate(9999, 0, 0)}
 		// What is in use is not read: it is the newest.
 		select {
 		case m.lock <- struct{}{}:
-			out[filepath.Base(m.dir)] = m.used
+			k.used = m.used
 			<-m.lock
 		default:
-			out[filepath.Base(m.dir)] = time.Time{}.AddDate(9999, 0, 0)
 		}
+		out[filepath.Base(m.dir)] = k
 	}
 	return out
 }
 
-// idle are the folders of all other mirrors: those that no source was asked for, then by when they were used last.
+func (g *Mirrors) tenant(namespace string) string {
+	if g.options.Tenant == nil {
+		return namespace
+	}
+	return g.options.Tenant(namespace)
+}
+
+// idle are the folders of all other mirrors, as they make room for one: those that no source was asked for, then those
+// of the same tenant where it has more than its share, so that nobody throws out everybody else's, and then the others,
+// each by when it was used last.
 func (g *Mirrors) idle(but *Mirror) []string {
 	entries, err := os.ReadDir(g.dir)
 	if err != nil {
 		return nil
 	}
 	used := g.used()
+	own := used[filepath.Base(but.dir)].tenant
 	var out []string
+	var all, mine int64
+	tenants := map[string]bool{}
 	for _, e := range entries {
+		k, asked := used[e.Name()]
+		if size := sizeOf(filepath.Join(g.dir, e.Name())); asked && size > 0 {
+			all += size
+			tenants[k.tenant] = true
+			if k.tenant == own {
+				mine += size
+			}
+		}
 		if e.IsDir() && e.Name() != filepath.Base(but.dir) {
 			out = append(out, e.Name())
 		}
 	}
+	greedy := mine*int64(len(tenants)) > all
+	rank := func(name string) int {
+		k, asked := used[name]
+		switch {
+		case !asked:
+			return 0
+		case greedy && k.tenant == own:
+			return 1
+		}
+		return 2
+	}
 	slices.SortStableFunc(out, func(a, b string) int {
-		return cmp.Or(used[a].Compare(used[b]), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), used[a].used.Compare(used[b].used), cmp.Compare(a, b))
 	})
 	return out
 }

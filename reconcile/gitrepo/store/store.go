@@ -30,6 +30,8 @@ type Options struct {
 	Log *slog.Logger
 	// MaxDisk is how many bytes all mirrors together may take; 1.5 GiB when zero.
 	MaxDisk int64
+	// Tenant names whose a namespace is; nil has each be a tenant of its own.
+	Tenant func(namespace string) string
 }
 
 // Mirrors are bare repositories in one folder, one for each branch of a GitRepository object that is asked for: image
