@@ -61,7 +61,7 @@ func (p *proposal) check() error {
 // open opens the pull request of a revert, or gives the one that is open for it.
 func (p *proposal) open(ctx context.Context, std streams, repo repository, rev reconcile.Revert, plan *gitrepo.Plan,
 ) error {
-	forge, where, err := p.forge(ctx, repo)
+	forge, where, err := p.forge(ctx, std, repo)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,8 @@ func settled(ctx context.Context, forge reconcile.Forge, number int64) (*reconci
 }
 
 // forge finds the provider of a repository, and the token that its own command line takes.
-func (p *proposal) forge(ctx context.Context, repo repository) (reconcile.Forge, deliver.Repository, error) {
+func (p *proposal) forge(ctx context.Context, std streams, repo repository,
+) (reconcile.Forge, deliver.Repository, error) {
 	server, err := repo.server("")
 	if err != nil {
 		return nil, deliver.Repository{}, err
@@ -150,37 +151,19 @@ func (p *proposal) forge(ctx context.Context, repo repository) (reconcile.Forge,
 	if err != nil {
 		return nil, where, err
 	}
-	if name, token := tokenFor(where, os.Getenv); token != "" {
-		if server, err = repo.server(token); err != nil {
+	found, err := tokenFor(where, p.apiURL != "", os.Getenv)
+	if err != nil {
+		// The repository's own credentials may do.
+		fmt.Fprintf(std.err, "%v\n", err)
+	}
+	if found.token != "" {
+		if server, err = repo.server(found.token); err != nil {
 			return nil, where, err
 		}
-		server.Source = "the environment's " + name
+		server.Source = "the environment's " + found.name
 	}
 	forge, err := deliver.Open(server, where)
 	return forge, where, err
-}
-
-// tokenFor is the token that the command line of a provider takes from the environment, and its name there.
-func tokenFor(where deliver.Repository, env func(string) string) (name, token string) {
-	var names []string
-	switch where.Provider {
-	case deliver.GitHub:
-		names = []string{"GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"}
-		if where.API == "https://api.github.com" || strings.HasSuffix(where.API, ".ghe.com") {
-			names = []string{"GH_TOKEN", "GITHUB_TOKEN"}
-		}
-	case deliver.GitLab:
-		names = []string{"GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN", "OAUTH_TOKEN"}
-	case deliver.Gitea:
-		names = []string{"GITEA_SERVER_TOKEN", "GITEA_TOKEN"}
-	case deliver.Bitbucket, deliver.AzureDevOps, deliver.CodeCommit:
-	}
-	for _, name := range names {
-		if token := env(name); token != "" {
-			return name, token
-		}
-	}
-	return "", ""
 }
 
 // storyOf is what the pull request of a revert by hand tells.
@@ -248,7 +231,8 @@ func (r *remote) server(token string) (*reconcile.GitServer, error) {
 		if p := src.Push; p != nil {
 			src.URL = p.URL
 		}
-		src.Push, src.Auth = nil, reconcile.Auth{Secret: tokenSecret(src.Auth.Secret, token), Proxy: src.Auth.Proxy}
+		// The proxy and the certificates of the GitRepository are whose it is: they get no token of the user's.
+		src.Push, src.Auth = nil, tokenAuth(token)
 	}
 	web, ok := deliver.WebURL(src.URL)
 	ssh := web != src.URL && strings.HasPrefix(src.URL, "ssh:")
@@ -274,18 +258,7 @@ func tokenAuth(token string) reconcile.Auth {
 	if token == "" {
 		return reconcile.Auth{}
 	}
-	return reconcile.Auth{Secret: tokenSecret(nil, token)}
-}
-
-// tokenSecret is a Secret with a token, and the certificates of another one.
-func tokenSecret(of map[string][]byte, token string) map[string][]byte {
-	out := map[string][]byte{"bearerToken": []byte(token)}
-	for _, k := range []string{"ca.crt", "caFile", "tls.crt", "tls.key"} {
-		if v, ok := of[k]; ok {
-			out[k] = v
-		}
-	}
-	return out
+	return reconcile.Auth{Secret: map[string][]byte{"bearerToken": []byte(token)}}
 }
 
 // untouched says of each place that a revert leaves why it does.

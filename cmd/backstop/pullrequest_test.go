@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -41,6 +43,10 @@ func protected(t *testing.T, kind forgestub.Kind) (f *forgestub.Forge, dir strin
 	for _, name := range []string{"GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GITLAB_TOKEN",
 		"GITLAB_ACCESS_TOKEN", "OAUTH_TOKEN", "GITEA_SERVER_TOKEN", "GITEA_TOKEN"} {
 		t.Setenv(name, "")
+	}
+	// The user says that the tokens are for this server.
+	for _, name := range []string{"GH_HOST", "GITLAB_HOST", "GITEA_SERVER_URL"} {
+		t.Setenv(name, f.URL)
 	}
 	return f, dir
 }
@@ -127,26 +133,76 @@ func TestPullRequestsThatCannotBeOpened(t *testing.T) {
 	}
 }
 
+// A token of the user's goes where the user wants it, whatever server a repository or an object of a tenant names.
 func TestTokenOfAProvidersCommandLine(t *testing.T) {
-	const dotcom = "https://api.github.com"
+	type env map[string]string
+	at := func(p deliver.Provider, api string) deliver.Repository {
+		return deliver.Repository{Provider: p, API: api}
+	}
+	const dotcom, acme, evil = "https://api.github.com", "https://git.acme.example", "https://gitlab.evil.example"
 	for name, tt := range map[string]struct {
 		where deliver.Repository
-		env   map[string]string
+		env   env
+		flag  bool
 		want  string
+		says  string
 	}{
-		"gh":                       {deliver.Repository{Provider: deliver.GitHub, API: dotcom}, map[string]string{"GITHUB_TOKEN": "b", "GH_TOKEN": "a"}, "a"},
-		"gh at a tenant":           {deliver.Repository{Provider: deliver.GitHub, API: "https://api.acme.ghe.com"}, map[string]string{"GITHUB_TOKEN": "b"}, "b"},
-		"gh at a server":           {deliver.Repository{Provider: deliver.GitHub, API: "https://git.acme.example/api/v3"}, map[string]string{"GH_TOKEN": "a", "GH_ENTERPRISE_TOKEN": "b"}, "b"},
-		"github.com's stays there": {deliver.Repository{Provider: deliver.GitHub, API: "https://git.acme.example/api/v3"}, map[string]string{"GH_TOKEN": "a"}, ""},
-		"glab":                     {deliver.Repository{Provider: deliver.GitLab}, map[string]string{"GITLAB_ACCESS_TOKEN": "a", "GH_TOKEN": "b"}, "a"},
-		"tea":                      {deliver.Repository{Provider: deliver.Gitea}, map[string]string{"GITEA_SERVER_TOKEN": "a"}, "a"},
-		"none":                     {deliver.Repository{Provider: deliver.Gitea}, map[string]string{"GITLAB_TOKEN": "a"}, ""},
+		"gh":                               {where: at(deliver.GitHub, dotcom), env: env{"GITHUB_TOKEN": "b", "GH_TOKEN": "a"}, want: "a"},
+		"gh at a tenant":                   {where: at(deliver.GitHub, "https://api.acme.ghe.com"), env: env{"GITHUB_TOKEN": "b"}, want: "b"},
+		"not by http":                      {where: at(deliver.GitHub, "http://api.acme.ghe.com"), env: env{"GITHUB_TOKEN": "b"}},
+		"gh at a server":                   {where: at(deliver.GitHub, acme+"/api/v3"), env: env{"GH_TOKEN": "a", "GH_ENTERPRISE_TOKEN": "b", "GH_HOST": "git.acme.example"}, want: "b"},
+		"github.com's stays there":         {where: at(deliver.GitHub, acme+"/api/v3"), env: env{"GH_TOKEN": "a"}},
+		"a server that nobody named":       {where: at(deliver.GitHub, acme+"/api/v3"), env: env{"GH_ENTERPRISE_TOKEN": "b"}, says: "GH_ENTERPRISE_TOKEN is not sent to https://git.acme.example, which only the repository names: set GH_HOST to it, or give --provider and --api-url"},
+		"another than the one":             {where: at(deliver.GitHub, acme+"/api/v3"), env: env{"GH_ENTERPRISE_TOKEN": "b", "GH_HOST": "git.other.example"}, says: "is not sent to"},
+		"in GitHub's own runs":             {where: at(deliver.GitHub, acme+"/api/v3"), env: env{"GITHUB_ENTERPRISE_TOKEN": "b", "GITHUB_SERVER_URL": acme}, want: "b"},
+		"a flag names it":                  {where: at(deliver.GitHub, acme+"/api/v3"), env: env{"GH_ENTERPRISE_TOKEN": "b"}, flag: true, want: "b"},
+		"glab":                             {where: at(deliver.GitLab, "https://gitlab.com"), env: env{"GITLAB_ACCESS_TOKEN": "a", "GH_TOKEN": "b"}, want: "a"},
+		"a host with gitlab in its name":   {where: at(deliver.GitLab, evil), env: env{"GITLAB_TOKEN": "a"}, says: "GITLAB_TOKEN is not sent to https://gitlab.evil.example"},
+		"one whose name begins the same":   {where: at(deliver.GitLab, "https://git.acme.example.evil.example"), env: env{"GITLAB_TOKEN": "a", "GITLAB_HOST": "git.acme.example"}, says: "is not sent"},
+		"another port":                     {where: at(deliver.GitLab, acme+":8443"), env: env{"GITLAB_TOKEN": "a", "GITLAB_HOST": acme}, says: "is not sent"},
+		"plain http of one named by https": {where: at(deliver.GitLab, "http://git.acme.example"), env: env{"GITLAB_TOKEN": "a", "GITLAB_HOST": "git.acme.example"}, says: "is not sent"},
+		"gitlab.com, and another is named": {where: at(deliver.GitLab, "https://gitlab.com"), env: env{"GITLAB_TOKEN": "a", "GITLAB_HOST": "git.acme.example"}, says: "is not sent"},
+		"glab at a server":                 {where: at(deliver.GitLab, acme), env: env{"GITLAB_TOKEN": "a", "GITLAB_HOST": "git.ACME.example"}, want: "a"},
+		"in GitLab's own runs":             {where: at(deliver.GitLab, acme), env: env{"GITLAB_TOKEN": "a", "CI_SERVER_URL": acme}, want: "a"},
+		"tea":                              {where: at(deliver.Gitea, "https://codeberg.org"), env: env{"GITEA_SERVER_TOKEN": "a"}, want: "a"},
+		"tea at a server":                  {where: at(deliver.Gitea, acme), env: env{"GITEA_SERVER_TOKEN": "a", "GITEA_SERVER_URL": acme}, want: "a"},
+		"none":                             {where: at(deliver.Gitea, acme), env: env{"GITLAB_TOKEN": "a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, got := tokenFor(tt.where, func(k string) string { return tt.env[k] }); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
+			got, err := tokenFor(tt.where, tt.flag, func(k string) string { return tt.env[k] })
+			if got.token != tt.want || (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %q, %v, want %q, %q", got.token, err, tt.want, tt.says)
 			}
 		})
+	}
+}
+
+// What a tenant's GitRepository says of proxies and certificates is for the tenant's own credentials.
+func TestTheUsersTokenGoesThroughNoTenantsProxy(t *testing.T) {
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		asked = append(asked, req.Host+" "+req.Header.Get("Authorization"))
+	}))
+	defer proxy.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer api.Close()
+	r := &remote{}
+	r.origin.Source.URL, r.origin.Source.Branch = api.URL+"/acme/fleet.git", "main"
+	r.origin.Source.Auth = reconcile.Auth{Proxy: map[string][]byte{"address": []byte(proxy.URL)},
+		Secret: map[string][]byte{"ca.crt": []byte("a tenant's")}}
+	server, err := r.server("secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := server.Client.Do(req); err == nil {
+		resp.Body.Close()
+	}
+	if len(asked) > 0 {
+		t.Errorf("the tenant's proxy is asked: %q", asked)
 	}
 }
 

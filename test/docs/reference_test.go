@@ -114,6 +114,7 @@ func TestReferenceNamesTheEnvironment(t *testing.T) {
 	code := source(t, "cmd", "gate", "reconcile", "internal", "watcher", "notify", "trace", "doctor")
 	read := all(code, `Getenv\("([A-Z_]+)"\)`)
 	maps.Copy(read, all(code, `"([A-Z]+(?:_[A-Z]+)*_TOKEN)"`))
+	maps.Copy(read, all(code, `"((?:GH|GL|GITLAB|GITHUB|GITEA|CI)_(?:HOST|URI|SERVER_URL))"`))
 	manifest, err := os.ReadFile(filepath.Join(root, "deploy", "kustomize", "base", "deployment.yaml"))
 	if err != nil {
 		t.Fatal(err)
