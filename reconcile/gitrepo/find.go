@@ -172,6 +172,13 @@ func (l *locating) anywhere() ([]composed, error) {
 	for _, f := range files {
 		all.files.Paths = append(all.files.Paths, f.path)
 	}
+	for _, u := range l.units {
+		for _, file := range u.files.Paths {
+			if !isYAML(file) { // kustomize takes JSON, too
+				all.files.Paths = append(all.files.Paths, file)
+			}
+		}
+	}
 	l.units = []*unit{all}
 	found, _, err := l.inUnits()
 	if err != nil || len(found) > 0 {

@@ -26,6 +26,8 @@ func TestSentenceNamesWhatWasNotFollowed(t *testing.T) {
 		{"files of git-crypt", []string{"a/d.yaml", "\x00GITCRYPT\x00x", "e.yaml", "\x00GITCRYPT\x00y"},
 			"looked into: a/d.yaml is encrypted by git-crypt, as 1 more. Revert"},
 		{"a secret of SOPS", []string{"s.yaml", "data: {a: 'ENC[AES256_GCM,data:x]'}\nsops: {mac: x}\n"}, "s.yaml is encrypted by SOPS"},
+		{"JSON that does not read", []string{"kustomization.yaml", kustomization("d.json"), "d.json",
+			`{"kind":"Deployment","spec":{"image":"reg.example.org\/web:v2"}}`}, "d.json speaks of it, but: "},
 		{"nothing", []string{"d.yaml", app("web", web+":v1")}, "a webhook or an operator"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
