@@ -120,8 +120,8 @@ func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int,
 	if found.Manifests == 0 && !f.empty {
 		found.Findings = append(found.Findings, gate.Nothing(o.Paths))
 	}
-	if trees.note != "" {
-		fmt.Fprintln(std.err, trees.note)
+	for _, note := range trees.notes {
+		fmt.Fprintln(std.err, "backstop: "+note)
 	}
 	if err := f.write(found, std); err != nil {
 		return 0, err

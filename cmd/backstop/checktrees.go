@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/backstop-dev/backstop/gate"
+	"github.com/backstop-dev/backstop/gate/report"
 	"github.com/backstop-dev/backstop/gate/sources"
 	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/gitrepo"
@@ -18,7 +19,7 @@ import (
 // openTrees are what is checked, and what must be closed.
 type openTrees struct {
 	repos []*gitrepo.Local
-	note  string
+	notes []string
 }
 
 func (t *openTrees) close() {
@@ -45,10 +46,7 @@ func (f *checkFlags) trees(paths []string, o *gate.Options) (*openTrees, error) 
 	case f.head != "":
 		o.Head.FS, err = repo.Tree()
 	default:
-		o.Head.FS, err = sources.OpenFolder(root)
-		if err == nil && repo != nil {
-			o.Head.Tracked, err = repo.Tracked()
-		}
+		err = f.folder(t, root, repo, o)
 	}
 	if err != nil || f.base == "" {
 		return t, err
@@ -62,11 +60,28 @@ func (f *checkFlags) trees(paths []string, o *gate.Options) (*openTrees, error) 
 	}
 	t.repos = append(t.repos, base)
 	if !exact {
-		t.note = fmt.Sprintf("backstop: the clone is too shallow to tell where the change left %s: compared with %s itself",
-			f.base, text.Short(base.Tip()))
+		t.notes = append(t.notes, fmt.Sprintf("the clone is too shallow to tell where the change left %s: compared with %s itself",
+			f.base, text.Short(base.Tip())))
 	}
 	o.Base.FS, err = base.Tree()
 	return t, err
+}
+
+// folder opens the files of a work tree, or of a folder that is in no repository.
+func (f *checkFlags) folder(t *openTrees, root string, repo *gitrepo.Local, o *gate.Options) error {
+	if repo != nil && repo.Folder() == "" {
+		return badUsage("%s is a bare repository, which has no files to check: --head BRANCH checks those of a branch", root)
+	}
+	var err error
+	if o.Head.FS, err = sources.OpenFolder(root); err != nil || repo == nil {
+		return err
+	}
+	var sparse int
+	if o.Head.Tracked, sparse, err = repo.Tracked(); sparse > 0 {
+		t.notes = append(t.notes, fmt.Sprintf("the checkout is sparse: it lacks %s of the commit; --head HEAD checks all of it",
+			report.Plural(sparse, "file")))
+	}
+	return err
 }
 
 // lacking describes what to do about a revision that a clone does not have.

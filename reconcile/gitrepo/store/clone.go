@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -130,9 +132,33 @@ func (l *Clone) History() *History { return l.past }
 func (l *Clone) Tree() (fs.FS, error) {
 	c, err := l.past.Commit(l.past.Tip)
 	if err != nil {
-		return nil, err
+		return nil, l.Lacks(err)
+	}
+	if err := l.whole(c); err != nil {
+		return nil, l.Lacks(err)
 	}
 	return l.past.Snapshot(c.Tree), nil
+}
+
+// whole reports what a partial clone lacks of the manifests of a commit: whoever goes on without them finds what is not
+// so.
+func (l *Clone) whole(c *Commit) error {
+	if l.promisor() == "" {
+		return nil
+	}
+	files, err := l.past.Diff(plumbing.ZeroHash, c.Tree, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		switch path.Ext(f.Path) {
+		case ".yaml", ".yml", ".json", ".env":
+			if f.After.Regular() && !l.past.Has(f.After.Hash) {
+				return fmt.Errorf("read %s: %w", f.Path, plumbing.ErrObjectNotFound)
+			}
+		}
+	}
+	return nil
 }
 
 // Parted opens the repository at the commit at which what is looked at left another branch, tag or commit. Where the
@@ -153,41 +179,44 @@ func (l *Clone) Parted(rev string) (base *Clone, exact bool, err error) {
 	return other, true, nil
 }
 
-// worktree opens the repository together with its files.
-func (l *Clone) worktree() (*gogit.Repository, error) {
-	return gogit.PlainOpenWithOptions(l.dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
-}
-
 // Folder is the work tree's root on this machine; empty for a bare repository.
 func (l *Clone) Folder() string {
-	repo, err := l.worktree()
+	at, err := filepath.Abs(l.dir)
 	if err != nil {
 		return ""
 	}
-	tree, err := repo.Worktree()
-	if err != nil {
-		return ""
+	bare := false
+	if c, err := l.repo.Config(); err == nil {
+		bare = c.Core.IsBare
 	}
-	return filepath.Clean(tree.Filesystem.Root())
+	for {
+		switch _, err := os.Lstat(filepath.Join(at, ".git")); {
+		case err == nil:
+			return at
+		case bare || at == filepath.Dir(at):
+			return ""
+		}
+		at = filepath.Dir(at)
+	}
 }
 
-// Tracked gives a function that reports whether Git knows a file, or any file of a folder.
-func (l *Clone) Tracked() (func(name string) bool, error) {
-	repo, err := l.worktree()
+// Tracked gives a function that reports whether Git knows a file, or any file of a folder, and how many files a sparse
+// checkout leaves out.
+func (l *Clone) Tracked() (known func(name string) bool, sparse int, err error) {
+	index, err := l.repo.Storer.Index()
 	if err != nil {
-		return nil, fmt.Errorf("open the Git repository %s: %w", shown(l.dir), err)
+		return nil, 0, fmt.Errorf("read the index of %s: %w", shown(l.dir), err)
 	}
-	index, err := repo.Storer.Index()
-	if err != nil {
-		return nil, fmt.Errorf("read the index of %s: %w", shown(l.dir), err)
-	}
-	known := map[string]bool{}
+	names := map[string]bool{}
 	for _, e := range index.Entries {
-		for name := e.Name; name != "." && !known[name]; name = path.Dir(name) {
-			known[name] = true
+		if e.SkipWorktree {
+			sparse++
+		}
+		for name := e.Name; name != "." && !names[name]; name = path.Dir(name) {
+			names[name] = true
 		}
 	}
-	return func(name string) bool { return known[name] }, nil
+	return func(name string) bool { return names[name] }, sparse, nil
 }
 
 // Remotes are the URLs that the repository is fetched from.
@@ -208,18 +237,26 @@ func (l *Clone) Lacks(err error) error {
 	if !errors.Is(err, plumbing.ErrObjectNotFound) {
 		return err
 	}
-	c, cerr := l.repo.Config()
-	if cerr != nil {
+	remote := l.promisor()
+	if remote == "" {
 		return err
+	}
+	return fmt.Errorf("the clone is partial: it lacks files of its history, and Backstop fetches nothing by itself: "+
+		"`git -c remote.%s.partialclonefilter= fetch --refetch %[1]s` brings the rest", wire.OneLine(remote, nameRunes))
+}
+
+// promisor is the remote that has what a partial clone lacks; empty for a whole clone.
+func (l *Clone) promisor() string {
+	c, err := l.repo.Config()
+	if err != nil {
+		return ""
 	}
 	for _, remote := range c.Raw.Section("remote").Subsections {
 		if remote.Option("promisor") == "true" || remote.HasOption("partialclonefilter") {
-			return fmt.Errorf("the clone is partial: it lacks files of its history, and Backstop fetches nothing by itself: "+
-				"`git -c remote.%s.partialclonefilter= fetch --refetch %[1]s` brings the rest",
-				wire.OneLine(remote.Name, nameRunes))
+			return remote.Name
 		}
 	}
-	return err
+	return ""
 }
 
 // Put puts what was built on a branch of the repository: a new one, or one that stands at the commit that is looked at.

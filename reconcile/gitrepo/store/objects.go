@@ -25,6 +25,14 @@ func (o *Objects) Content(blob plumbing.Hash) ([]byte, bool, error) {
 	return data, err == nil, err
 }
 
+// Has reports whether an object is here.
+func (o *Objects) Has(h plumbing.Hash) bool {
+	o.mu.Lock()
+	err := o.db.HasEncodedObject(h)
+	o.mu.Unlock()
+	return err == nil || o.below != nil && o.below.Has(h)
+}
+
 // ErrCorrupt means that the repository on disk lacks or garbles an object that must be there.
 var ErrCorrupt = errors.New("the repository on disk is damaged")
 
