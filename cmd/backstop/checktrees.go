@@ -60,7 +60,8 @@ func (f *checkFlags) trees(paths []string, o *gate.Options) (*openTrees, error) 
 	}
 	t.repos = append(t.repos, base)
 	if !exact {
-		t.notes = append(t.notes, fmt.Sprintf("the clone is too shallow to tell where the change left %s: compared with %s itself",
+		t.notes = append(t.notes, fmt.Sprintf(
+			"the clone is too shallow to tell where the change left %s: compared with %s itself",
 			f.base, text.Short(base.Tip())))
 	}
 	o.Base.FS, err = base.Tree()
@@ -78,7 +79,8 @@ func (f *checkFlags) folder(t *openTrees, root string, repo *gitrepo.Local, o *g
 	}
 	var sparse int
 	if o.Head.Tracked, sparse, err = repo.Tracked(); sparse > 0 {
-		t.notes = append(t.notes, fmt.Sprintf("the checkout is sparse: it lacks %s of the commit; --head HEAD checks all of it",
+		t.notes = append(t.notes, fmt.Sprintf(
+			"the checkout is sparse: it lacks %s of the commit; --head HEAD checks all of it",
 			report.Plural(sparse, "file")))
 	}
 	return err

@@ -91,22 +91,7 @@ func claimNamedBlock(fields []entry, s spot, imageLike bool, set func(int, claim
 	}
 	index := scalars(fields)
 	if image >= 0 && !(s.item && isContainerList(s.key)) {
-		parts := blockParts(index, "")
-		maps.Copy(parts, blockParts(index, "image"))
-		if hasVersion(textAt(fields, key)) {
-			return
-		}
-		if key == "image" && inValues(s) && strings.Contains(textAt(fields, key), "/") && isTag(textAt(fields, "version")) &&
-			!slices.Contains(slices.Collect(maps.Values(parts)), PartTag) {
-			versionAsTag(index, parts)
-		}
-		if len(parts) == 0 {
-			return
-		}
-		set(image, claim{part: PartRepository, group: group})
-		for j, part := range parts {
-			set(j, claim{part: part, group: group})
-		}
+		claimTagsBeside(fields, s, key, index, set)
 		return
 	}
 	parts := blockParts(index, "")
@@ -120,6 +105,27 @@ func claimNamedBlock(fields []entry, s spot, imageLike bool, set func(int, claim
 	if name >= 0 {
 		set(name, claim{part: PartName, group: group})
 	}
+	for j, part := range parts {
+		set(j, claim{part: part, group: group})
+	}
+}
+
+// claimTagsBeside claims a repository under a key of an image, and what stands beside it of the rest.
+func claimTagsBeside(fields []entry, s spot, key string, index map[string]int, set func(int, claim)) {
+	parts := blockParts(index, "")
+	maps.Copy(parts, blockParts(index, "image"))
+	if hasVersion(textAt(fields, key)) {
+		return
+	}
+	if key == "image" && inValues(s) && strings.Contains(textAt(fields, key), "/") && isTag(textAt(fields, "version")) &&
+		!slices.Contains(slices.Collect(maps.Values(parts)), PartTag) {
+		versionAsTag(index, parts)
+	}
+	if len(parts) == 0 {
+		return
+	}
+	group := s.pointer + "/"
+	set(scalarAt(fields, key), claim{part: PartRepository, group: group})
 	for j, part := range parts {
 		set(j, claim{part: part, group: group})
 	}

@@ -9,7 +9,9 @@ import (
 
 // claimPairs claims a repository under a key of its own and the tag beside it, whose key begins alike:
 //
-//	rancherImage: rancher/rancher, rancherImageTag: v1     containerImage: …, containerVersion: …     image_name: …, image_tag: …
+//	rancherImage: rancher/rancher, rancherImageTag: v1
+//	containerImage: …, containerVersion: …
+//	image_name: …, image_tag: …
 func claimPairs(fields []entry, s spot, set func(int, claim)) {
 	if s.item && isContainerList(s.key) {
 		return
