@@ -38,6 +38,10 @@ func lifting(w *World, step Step) Step {
 	case pr.State == v1alpha1.PullRequestMerged:
 		return waits("%s, which lifts the hold, is merged%s, and %s does not show it yet", name, byWhom(pr.By),
 			s.Suspect.Branch)
+	case retargeted(w, now) != "":
+		step := waits("the hold stands: %s, which lifts it: %s", name, retargeted(w, now))
+		step.Wait = restAgain
+		return step
 	case mergesLift(w):
 		return Step{Do: DoLift, By: step.By, Why: "merging " + name}
 	}
@@ -59,7 +63,7 @@ func liftChanged(pr *v1alpha1.PullRequest, now *PullRequest) bool {
 // mergesLift reports whether Backstop merges the lift now: what it pushed itself, and nothing else.
 func mergesLift(w *World) bool {
 	pr, now := w.Rollback.Status.LiftPullRequest, w.Lifting
-	if now == nil || now.Merge != MergeClean || now.Head != pr.Head {
+	if now == nil || now.Merge != MergeClean || now.Head != pr.Head || retargeted(w, now) != "" {
 		return false
 	}
 	held, _ := holdsNow(w)

@@ -153,19 +153,19 @@ func unarmed(w *World, barred error) string {
 		return ""
 	case barred != nil:
 		return barred.Error()
-	case retargeted(w) != "":
-		return retargeted(w)
+	case retargeted(w, w.PullRequest) != "":
+		return retargeted(w, w.PullRequest)
 	case w.PullRequest.Head != pr.Head:
 		return "its branch changed"
 	}
 	return w.Others
 }
 
-// retargeted reports that a person had the pull request go to another branch: what is merged there is no revert of this
-// one.
-func retargeted(w *World) string {
-	now, branch := w.PullRequest, w.Rollback.Status.Suspect.Branch
-	if now.Base == "" || now.Base == branch {
+// retargeted reports that a person had a pull request go to another branch: what is merged there is no revert of this
+// one, nor a lift, and brings that branch all that this one has.
+func retargeted(w *World, now *PullRequest) string {
+	branch := w.Rollback.Status.Suspect.Branch
+	if now == nil || now.Base == "" || now.Base == branch {
 		return ""
 	}
 	return fmt.Sprintf("it goes to %s now, and not to %s: a person merges it, or has it go there again", now.Base, branch)
@@ -179,8 +179,8 @@ func unmerged(w *World) (string, time.Duration) {
 	switch {
 	case pr.Foreign != "":
 		return "a person finishes it: " + pr.Foreign, restAgain
-	case retargeted(w) != "":
-		return retargeted(w), restAgain
+	case retargeted(w, w.PullRequest) != "":
+		return retargeted(w, w.PullRequest), restAgain
 	case !pr.Own:
 		return "it brings what is not this cluster's: a person merges it", restAgain
 	case w.Others != "":

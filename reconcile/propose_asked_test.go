@@ -192,12 +192,14 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 			w.Policy.Mode = v1alpha1.ModeApprove
 			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(w.Now)}
 		}, DoLift, "merging"},
-		"somebody committed to it": {func(w *World) { open(w); w.Lifting.Head = "e" }, DoWait, "until pull request 8 is merged"},
-		"it waits for checks":      {func(w *World) { open(w); w.Lifting.Merge = MergeWaits }, DoWait, "until pull request 8 is merged"},
-		"its checks are seen":      {func(w *World) { open(w); w.Lifting.Waits = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForCheck}} }, DoLift, "changed"},
-		"suspended":                {func(w *World) { open(w); suspended(w) }, DoWait, "nothing is pushed"},
-		"the provider is away":     {func(w *World) { open(w); w.Lifting, w.NoPullRequest = nil, "HTTP 502" }, DoWait, "HTTP 502"},
-		"closed by a person":       {ends(v1alpha1.PullRequestClosed), DoWait, "closed without a merge by jane"},
+		"somebody committed to it":     {func(w *World) { open(w); w.Lifting.Head = "e" }, DoWait, "until pull request 8 is merged"},
+		"somebody had it go elsewhere": {func(w *World) { open(w); w.Lifting.Base = "release" }, DoWait, "pull request 8, which lifts it: it goes to release now, and not to main"},
+		"it goes where it went":        {func(w *World) { open(w); w.Lifting.Base = "main" }, DoLift, "merging pull request 8"},
+		"it waits for checks":          {func(w *World) { open(w); w.Lifting.Merge = MergeWaits }, DoWait, "until pull request 8 is merged"},
+		"its checks are seen":          {func(w *World) { open(w); w.Lifting.Waits = []v1alpha1.PullRequestWait{{Kind: v1alpha1.WaitsForCheck}} }, DoLift, "changed"},
+		"suspended":                    {func(w *World) { open(w); suspended(w) }, DoWait, "nothing is pushed"},
+		"the provider is away":         {func(w *World) { open(w); w.Lifting, w.NoPullRequest = nil, "HTTP 502" }, DoWait, "HTTP 502"},
+		"closed by a person":           {ends(v1alpha1.PullRequestClosed), DoWait, "closed without a merge by jane"},
 		"closed, and another one asks": {func(w *World) {
 			ends(v1alpha1.PullRequestClosed)(w)
 			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "joe", At: v1alpha1.NewTime(w.Now)}
