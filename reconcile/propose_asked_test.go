@@ -204,6 +204,10 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 			ends(v1alpha1.PullRequestClosed)(w)
 			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "joe", At: v1alpha1.NewTime(w.Now)}
 		}, DoLift, "a person lifted"},
+		"closed, and the wish is dated ahead": {func(w *World) {
+			ends(v1alpha1.PullRequestClosed)(w)
+			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "joe", At: v1alpha1.NewTime(w.Now.AddDate(900, 0, 0))}
+		}, DoWait, "closed without a merge by jane"},
 		"merged, not seen yet": {ends(v1alpha1.PullRequestMerged), DoWait, "does not show it yet"},
 		"merged":               {func(w *World) { ends(v1alpha1.PullRequestMerged)(w); w.Branch.Held = nil }, DoLifted, "pull request 8, merged by jane"},
 	} {
