@@ -102,7 +102,7 @@ func (w *Watcher) nudgeRollouts(ref v1alpha1.ObjectRef) {
 		for _, inf := range w.informers[kind] {
 			for _, obj := range inf.GetStore().List() {
 				wl, ok := obj.(*keptWorkload)
-				if ok && !wl.full && wl.Labels[group+"/name"] == ref.Name && wl.Labels[group+"/namespace"] == ref.Namespace {
+				if ok && !wl.full && wl.labels.madeBy(group, ref.Namespace, ref.Name) {
 					w.crashes.queue.Add(refOfWorkload(kind, wl))
 				}
 			}

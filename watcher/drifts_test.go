@@ -245,7 +245,7 @@ func TestSlimWorkload(t *testing.T) {
 			t.Fatal(err)
 		}
 		w, ok := got.(*keptWorkload)
-		if !ok || w.Name != "web" || w.ManagedFields != nil || len(w.suspects) != len(slices.DeleteFunc([]string{kind}, func(k string) bool { return k != "Deployment" })) {
+		if !ok || w.Name != "web" || w.GetManagedFields() != nil || len(w.suspects) != len(slices.DeleteFunc([]string{kind}, func(k string) bool { return k != "Deployment" })) {
 			t.Errorf("%s: kept %+v", kind, got)
 		}
 		if again, err := slim(got); err != nil || again != got {

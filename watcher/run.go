@@ -37,7 +37,7 @@ func New(c Clients, opts Options) (*Watcher, error) {
 		clients: c, opts: opts, log: opts.Log, first: newFirstErrors(opts.Now),
 		pods: newObservations(newQueue[types.NamespacedName]("pods", opts.Metrics, 100*time.Millisecond,
 			30*time.Second)),
-		templates: newTemplates(),
+		templates: newTemplates(opts.Now()),
 		promoted:  newPromoted(),
 		informers: map[string][]cache.SharedIndexInformer{},
 		busy:      map[reconcile.Key]struct{}{},

@@ -43,17 +43,6 @@ func labelled(obj any) (any, error) {
 	}}, nil
 }
 
-// keptWorkload is what is kept of an object with a pod template: its labels, and the few containers of few workloads
-// whose image is not Flux's any more. Templates and managedFields, which are most of it, are read once and dropped.
-type keptWorkload struct {
-	metav1.PartialObjectMetadata
-	suspects []drift.Container
-	// template is a hash of its pod template, full says that all pods of it are available, late that it took longer than
-	// the workload's own deadline.
-	template   uint64
-	full, late bool
-}
-
 // slimWorkload reads the managedFields of a workload of a kind, and keeps what they say.
 func slimWorkload(kind string) func(any) (any, error) {
 	return func(obj any) (any, error) {
@@ -66,14 +55,10 @@ func slimWorkload(kind string) func(any) (any, error) {
 			return nil, fmt.Errorf("strip %T: not a workload", obj)
 		}
 		full, late := available(obj)
-		return &keptWorkload{
-			template: trigger.TemplateHash(template), full: full, late: late,
-			PartialObjectMetadata: metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-				Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUID(),
-				ResourceVersion: meta.GetResourceVersion(), Labels: meta.GetLabels(),
-			}},
-			suspects: drift.Suspects(kind, meta, imagesOf(template)),
-		}, nil
+		out := keep(meta)
+		out.template, out.full, out.late = trigger.TemplateHash(template), full, late
+		out.suspects = drift.Suspects(kind, meta, imagesOf(template))
+		return &out, nil
 	}
 }
 

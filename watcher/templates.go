@@ -22,26 +22,38 @@ const (
 // whose template changed the same of the one before. A crash may take all pods of the former template away within
 // seconds: then nothing else tells that it was well. A restart forgets.
 type templates struct {
-	mu   sync.Mutex
-	seen map[types.UID]seenTemplate
+	mu sync.Mutex
+	// began is when all of this began. What is remembered of one of ten thousand is small: times are counted from then.
+	began time.Time
+	seen  map[types.UID]seenTemplate
 }
+
+// moment is how long after all began something was, by a clock that does not jump; zero where it was not.
+type moment time.Duration
+
+func (t *templates) moment(now time.Time) moment { return moment(max(now.Sub(t.began), 0) + 1) }
+
+func (m moment) since(before moment) time.Duration { return time.Duration(m - before) }
 
 // seenTemplate is what is remembered of one workload.
 type seenTemplate struct {
 	hash uint64
 	// since is when it was first seen, full when all pods became available, broken when they no longer were; zero where
 	// that is not so. settled says that it was well for long enough.
-	since, full, broken time.Time
+	since, full, broken moment
 	settled             bool
 	former              trigger.Remembered
 }
 
-func newTemplates() *templates { return &templates{seen: map[types.UID]seenTemplate{}} }
+func newTemplates(now time.Time) *templates {
+	return &templates{began: now, seen: map[types.UID]seenTemplate{}}
+}
 
 // note takes in what a workload's object says now, and tells whether its template is another one than before.
-func (t *templates) note(uid types.UID, hash uint64, full bool, now time.Time) (changed bool) {
+func (t *templates) note(uid types.UID, hash uint64, full bool, at time.Time) (changed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	now := t.moment(at)
 	s, known := t.seen[uid]
 	switch {
 	case !known:
@@ -52,32 +64,32 @@ func (t *templates) note(uid types.UID, hash uint64, full bool, now time.Time) (
 		changed = true
 	}
 	switch {
-	case full && s.full.IsZero():
-		s.full, s.broken = now, time.Time{}
-	case !full && s.broken.IsZero():
+	case full && s.full == 0:
+		s.full, s.broken = now, 0
+	case !full && s.broken == 0:
 		s.settle(now)
-		s.full, s.broken = time.Time{}, now
+		s.full, s.broken = 0, now
 	}
 	t.seen[uid] = s
 	return changed
 }
 
 // settle takes in that it was well until now.
-func (s *seenTemplate) settle(now time.Time) {
+func (s *seenTemplate) settle(now moment) {
 	switch {
-	case !s.full.IsZero() && now.Sub(s.full) >= settledFor:
+	case s.full != 0 && now.since(s.full) >= settledFor:
 		s.settled = true
-	case !s.broken.IsZero() && now.Sub(s.broken) >= brokenFor:
+	case s.broken != 0 && now.since(s.broken) >= brokenFor:
 		s.settled = false
 	}
 }
 
 // was describes how available it was.
-func (s *seenTemplate) was(now time.Time) v1alpha1.Availability {
+func (s *seenTemplate) was(now moment) v1alpha1.Availability {
 	switch {
 	case s.settled:
 		return v1alpha1.AvailableFully
-	case now.Sub(s.since) < settledFor:
+	case now.since(s.since) < settledFor:
 		return v1alpha1.AvailableUnknown
 	}
 	return v1alpha1.AvailablePartly
@@ -94,7 +106,11 @@ func (t *templates) of(uid types.UID) trigger.Remembered {
 func (t *templates) since(uid types.UID) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.seen[uid].since
+	s, ok := t.seen[uid]
+	if !ok {
+		return time.Time{}
+	}
+	return t.began.Add(time.Duration(s.since - 1))
 }
 
 func (t *templates) forget(uid types.UID) {

@@ -37,7 +37,7 @@ func TestTheWatchRemembersWhetherTheFormerTemplateWasAvailable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
-			memory := newTemplates()
+			memory := newTemplates(begin)
 			for _, s := range c.seen {
 				memory.note("uid", s.hash, s.full, begin.Add(s.after))
 			}

@@ -96,7 +96,7 @@ func (w *Watcher) Subjects() ([]reconcile.Subject, error) {
 					namespaces[m.Namespace] = labels
 				}
 				out = append(out, reconcile.Subject{
-					Name: kind + "/" + m.Name, Namespace: m.Namespace, NamespaceLabels: namespaces[m.Namespace], Labels: m.Labels,
+					Name: kind + "/" + m.Name, Namespace: m.Namespace, NamespaceLabels: namespaces[m.Namespace], Labels: m.GetLabels(),
 				})
 			}
 		}
