@@ -69,10 +69,26 @@ func fullName(image string) string {
 
 // from reports whether a repository is of one of the registries.
 func from(repository string, registries []string) bool {
+	repository = atRegistry(repository)
 	return slices.ContainsFunc(registries, func(allowed string) bool {
-		allowed = strings.TrimSuffix(allowed, "/")
+		allowed = atRegistry(strings.TrimSuffix(allowed, "/"))
 		return repository == allowed || strings.HasPrefix(repository, allowed+"/")
 	})
+}
+
+// atRegistry is a repository, or the beginning of one, under the one name of its registry: hosts know no case, 443 is
+// the port of HTTPS, and Docker Hub has several names.
+func atRegistry(name string) string {
+	host, rest, more := strings.Cut(name, "/")
+	host = strings.TrimSuffix(strings.ToLower(host), ":443")
+	switch host {
+	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		host = "docker.io"
+	}
+	if more {
+		return host + "/" + rest
+	}
+	return host
 }
 
 // checkScanned holds what image automation watches against the registries that its environment allows.

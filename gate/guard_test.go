@@ -309,3 +309,34 @@ environments:
 		wantFindings(t, got, want...)
 	}
 }
+
+func TestRegistryIsAllowedByAnyOfItsNames(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		image, allowed string
+		want           bool
+	}{
+		"the port of HTTPS in the image":       {"a.example.org:443/x:1", "a.example.org", true},
+		"the port of HTTPS in what is allowed": {"a.example.org/acme/x:1", "a.example.org:443/acme", true},
+		"another port":                         {"a.example.org:5000/x:1", "a.example.org", false},
+		"another port in what is allowed":      {"a.example.org/x:1", "a.example.org:5000", false},
+		"a name of Docker Hub":                 {"acme/x:1", "index.docker.io", true},
+		"a name of Docker Hub in the image":    {"registry.hub.docker.com/acme/x:1", "docker.io/acme", true},
+		"its library":                          {"nginx:1", "registry-1.docker.io/library", true},
+		"another folder of Docker Hub":         {"acme/x:1", "docker.io/library", false},
+		"upper-case letters":                   {"a.example.org/x:1", "A.example.org", true},
+		"a host that begins alike":             {"a.example.org.evil.example/x:1", "a.example.org", false},
+		"a folder that begins alike":           {"a.example.org/acme-evil/x:1", "a.example.org/acme", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := gate.Options{Config: config(t, "environments:\n  production: {paths: ['**'], registries: ['"+c.allowed+"']}\n")}
+			o.Head = tree(map[string]string{"d.yaml": deployment("web", c.image)})
+			var want []string
+			if !c.want {
+				want = []string{"error registry-not-allowed d.yaml:12"}
+			}
+			wantFindings(t, check(t, o), want...)
+		})
+	}
+}

@@ -290,6 +290,7 @@ func TestImageIsFoundWithoutItsDigest(t *testing.T) {
 		{"another digest than Git's", web + ":1@" + one, web + ":2@" + two, web + ":2@" + one, true, false},
 		{"the sidecar knows the whole image", web + ":1@" + one, web + ":2@" + two, web + ":2", false, false},
 		{"another name of Docker Hub", "nginx:1", "nginx:2", "index.docker.io/library/nginx:2", true, true},
+		{"the port of HTTPS", web + ":1", web + ":2", "reg.example.org:443/web:2", true, true},
 		{"another name of Docker Hub in Git", "registry-1.docker.io/library/nginx:1", "registry-1.docker.io/library/nginx:2", "nginx:2", false, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -86,7 +86,8 @@ func (f *walk) madeBefore(ctx context.Context, text *pursued, changes []store.Ch
 			}
 			return m.File == text.group[0].File && m.Pointer == text.group[0].Pointer
 		})
-		if mine && len(c) > 1 {
+		// What the default of a variable makes has the text alone.
+		if mine && (len(c) > 1 || strings.Contains(c[0][0].Value, "${") && !text.gone) {
 			made = append(made, c)
 		}
 	}
@@ -222,6 +223,15 @@ func (g *tracing) textBefore(tip []manifest.Node, text []*manifest.Node) []*mani
 	}
 	if changed {
 		return manifest.Express(image, tip)
+	}
+	for i, n := range out {
+		// The newer version had nothing but the default.
+		if n != nil && len(g.as) == 1 && !strings.Contains(tip[i].Value, "${") &&
+			strings.Contains(g.as[0][0].Value, "${") && defaulted(n.Value) {
+			was := *n
+			was.Value = manifest.Expand(was.Value, nil)
+			out[i] = &was
+		}
 	}
 	return out
 }

@@ -30,6 +30,7 @@ func TestVariableThatBecameTextIsBlamedWhereItsValueCame(t *testing.T) {
 		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: v}\ndata: {tag: " + tag + "}\n"
 	}
 	const taken = "  valuesFrom: [{kind: ConfigMap, name: v, valuesKey: tag, targetPath: image.tag}]\n"
+	const generated = "configMapGenerator: [{name: w, files: [values.yaml]}]\n"
 	was := func(tag string) []string {
 		return []string{"web/d.yaml -image: " + web + ":v2", "web/d.yaml +image: " + web + ":" + tag}
 	}
@@ -95,6 +96,20 @@ func TestVariableThatBecameTextIsBlamedWhereItsValueCame(t *testing.T) {
 			bump:  []string{"web/rs.yaml", inputs("v2")},
 			plain: []string{"web/rs.yaml", "", "web/d.yaml", app("web", web+":v2")},
 			want:  was("v1"),
+		},
+		"which has a default alone": {
+			first: []string{"flux/ks.yaml", ks(), "web/d.yaml", app("web", web+":${TAG:=v1}")},
+			bump:  []string{"web/d.yaml", app("web", web+":${TAG:=v2}")},
+			plain: []string{"web/d.yaml", app("web", web+":v2")}, want: was("v1"),
+		},
+		"in a file of values": {
+			first: []string{"flux/ks.yaml", set("v1"), "web/kustomization.yaml", kustomization("d.yaml") + generated,
+				"web/d.yaml", release("web", "a: b") + "  valuesFrom: [{kind: ConfigMap, name: w}]\n",
+				"web/values.yaml", "image: {repository: " + web + ", tag: \"${TAG}\"}\n"},
+			bump:  []string{"flux/ks.yaml", set("v2")},
+			plain: []string{"flux/ks.yaml", ks(), "web/values.yaml", "image: {repository: " + web + ", tag: \"v2\"}\n"},
+			want: []string{"web/values.yaml -image: {repository: " + web + ", tag: \"v2\"}",
+				"web/values.yaml +image: {repository: " + web + ", tag: \"v1\"}"},
 		},
 		"beside another one": {
 			first: []string{"flux/ks.yaml", ks("postBuild:", "  substitute: {REG: reg.example.org, TAG: v1}"),

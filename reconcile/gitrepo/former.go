@@ -119,7 +119,8 @@ func (w *watching) overlaid(s v1alpha1.Suspect) (reconcile.Former, bool) {
 		n, in := s.Places[w.places[k].node], w.in[k]
 		there := v != nil && (n.Former == v.Value || in[0] < 0 || n.Part != string(manifest.PartImage) ||
 			w.groups[in[0]].tip[in[1]].Part != manifest.PartImage)
-		if there || n.Added || v == nil && in[0] >= 0 {
+		spelled := v != nil && w.spelled[k] != nil && !strings.Contains(w.spelled[k].text(*v).Value, "${")
+		if there || spelled || n.Added || v == nil && in[0] >= 0 {
 			return f, false
 		}
 		f.Values = append(f.Values, v1alpha1.PlaceValue{Index: int32(w.places[k].node), Value: n.Former})

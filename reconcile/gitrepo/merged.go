@@ -15,7 +15,7 @@ const maxMerges = 8
 
 // mergedBy finds the commit behind a merge that brought the values in: on the deployed branch they came with the merge,
 // and somebody wrote them before. It gives nil where the suspect is no merge, or wrote them itself.
-func (h *history) mergedBy(ctx context.Context, suspect *store.Commit, origins []origin,
+func (h *history) mergedBy(ctx context.Context, suspect *store.Commit, origins []origin, q reconcile.Query,
 ) (*v1alpha1.RelatedCommit, error) {
 	at, groups := suspect, []composed{}
 	for _, o := range origins {
@@ -24,7 +24,7 @@ func (h *history) mergedBy(ctx context.Context, suspect *store.Commit, origins [
 		}
 	}
 	for range maxMerges {
-		next, behind, err := h.under(ctx, at, groups)
+		next, behind, err := h.under(ctx, at, groups, q)
 		if errors.Is(err, store.ErrTooFar) || err == nil && next == nil {
 			break
 		}
@@ -40,7 +40,7 @@ func (h *history) mergedBy(ctx context.Context, suspect *store.Commit, origins [
 }
 
 // under goes one merge down: to the newest commit that brought one of the groups to the branch that was merged.
-func (h *history) under(ctx context.Context, merge *store.Commit, groups []composed,
+func (h *history) under(ctx context.Context, merge *store.Commit, groups []composed, q reconcile.Query,
 ) (*store.Commit, []composed, error) {
 	for _, parent := range merge.Parents[min(1, len(merge.Parents)):] {
 		c, err := h.At(ctx, parent)
@@ -54,7 +54,7 @@ func (h *history) under(ctx context.Context, merge *store.Commit, groups []compo
 		if len(there) == 0 {
 			continue
 		}
-		origins, err := h.trace(ctx, c, there, reconcile.Query{})
+		origins, err := h.trace(ctx, c, there, q)
 		if err != nil || len(origins) == 0 {
 			return nil, nil, err
 		}

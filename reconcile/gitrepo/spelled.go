@@ -82,7 +82,8 @@ func defaulted(text string) bool {
 func valuesIn(units []*unit, file, name string) []string {
 	var out []string
 	for _, u := range units {
-		if vars := u.vars[name]; len(vars) > 0 && slices.Contains(u.files.Paths, file) {
+		renders := slices.Contains(u.files.Paths, file) || slices.Contains(u.files.Values, file)
+		if vars := u.vars[name]; len(vars) > 0 && renders {
 			add(&out, manifest.Expand("${"+name+"}", vars))
 		}
 	}

@@ -35,7 +35,7 @@ func (h *history) blameTip(ctx context.Context, q reconcile.Query) (v1alpha1.Sus
 		s.Parent = p.String()
 	}
 	s.Subject, s.Author = subjectOf(newest), oneLine(newest.Author, authorRunes)
-	if s.Merged, err = h.mergedBy(ctx, newest, origins); err != nil {
+	if s.Merged, err = h.mergedBy(ctx, newest, origins, q); err != nil {
 		return v1alpha1.Suspect{}, err
 	}
 	s.Places = nodesOf(origins, newest)
