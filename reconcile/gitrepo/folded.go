@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/backstop-dev/backstop/reconcile/gitrepo/store"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -40,7 +41,11 @@ func (p *pursued) foldedFrom(ctx context.Context, f *walk, newer *store.Commit, 
 	if err != nil {
 		return false, err
 	}
-	over = slices.DeleteFunc(over, func(g []manifest.Node) bool { return !slices.Contains(files, g[0].File) })
+	over = slices.DeleteFunc(over, func(g []manifest.Node) bool {
+		o, by := g[0].Object, f.query.Root.By
+		own := strings.HasPrefix(o.APIVersion, "kustomize.toolkit.fluxcd.io/") && o.Kind == by.Kind && o.Name == by.Name
+		return !own && !slices.Contains(files, g[0].File)
+	})
 	if len(over) != 1 {
 		return false, nil
 	}
@@ -67,7 +72,7 @@ func (f *walk) builtAlone(ctx context.Context, file string) ([]string, error) {
 		if out != nil {
 			return nil, nil
 		}
-		out = u.files.Paths
+		out = slices.Concat(u.files.Paths, []string{u.by})
 	}
 	return out, nil
 }

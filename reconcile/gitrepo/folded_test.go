@@ -115,3 +115,29 @@ func TestWhatWasFoldedIsAskedForAtTheRoot(t *testing.T) {
 		})
 	}
 }
+
+func TestEntryOfAFluxKustomizationIsFoldedIntoWhatItRenders(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	ks := func(tag string) string {
+		return fluxKustomization("prod", "./web", "images:", "- name: "+web, "  newTag: "+tag)
+	}
+	person, sidecar := ask(web+":v2"), ask(web+":v2")
+	person.ByPerson = true
+	sidecar.Namespace, sidecar.Root = "shop", reconcile.Root{Path: "web",
+		By: v1alpha1.ObjectRef{Kind: "Kustomization", Namespace: "flux-system", Name: "prod"}}
+	for name, q := range map[string]reconcile.Query{"a person": person, "the sidecar": sidecar} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newClone(t)
+			r.put("add", "flux/ks.yaml", ks("v1"), "web/d.yaml", app("web", web+":v0"))
+			r.put("web v2", "flux/ks.yaml", ks("v2"))
+			r.put("fold", "flux/ks.yaml", fluxKustomization("prod", "./web"), "web/d.yaml", app("web", web+":v2"))
+			s, diff := r.undo(q)
+			if s.Subject != "web v2" {
+				t.Errorf("blamed %q", s.Subject)
+			}
+			sameLines(t, diff, []string{"web/d.yaml -image: " + web + ":v2", "web/d.yaml +image: " + web + ":v1"})
+		})
+	}
+}

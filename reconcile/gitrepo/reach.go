@@ -81,7 +81,7 @@ func (r *reach) below(u *unit) error {
 					continue
 				}
 			}
-			child := &unit{dir: dir, children: k.Children}
+			child := &unit{dir: dir, by: file, children: k.Children}
 			if child.vars, err = r.variables(u, k); err != nil {
 				return err
 			}

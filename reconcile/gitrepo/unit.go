@@ -11,9 +11,10 @@ import (
 
 // unit is what one Flux Kustomization renders, or the folder that was asked for.
 type unit struct {
-	// dir is the folder.
-	dir   string
-	files manifest.Files
+	// dir is the folder, and by the file of the Flux Kustomization that renders it; empty for the folder that was asked
+	// for.
+	dir, by string
+	files   manifest.Files
 	// vars are the nodes that set a variable, by its name: first the one that counts, then those that its value is made
 	// of.
 	vars map[string][]manifest.Node
