@@ -64,7 +64,7 @@ func (m *model) Land(_ context.Context, src Source, reverts []Revert) ([]Landing
 				continue
 			}
 			who := m.owner(r.Rollback)
-			if err := errors.Join(who.mayWrite(), who.mayRevert(r.Suspect), who.undoes(r), who.enough(r), who.pushedWith(src)); err != nil {
+			if err := errors.Join(who.mayWrite(), who.mayRevert(r), who.undoes(r), who.enough(r), who.pushedWith(src)); err != nil {
 				m.broke = append(m.broke, fmt.Sprintf("%s is pushed: %s", r.Rollback, err))
 			}
 			wrote[i] = who.bad(r)

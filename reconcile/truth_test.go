@@ -5,10 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"strings"
-	"testing"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -131,59 +128,4 @@ func (h reached) Handle(_ context.Context, r slog.Record) error {
 		h.counts[fmt.Sprintf("%s %s %s", rb.Spec.OpenedFor, rb.Status.PhaseNow(), do)]++
 	}
 	return nil
-}
-
-// waysOf are schedules of a trigger that come to each of its effects.
-func waysOf(how ...byte) [][]byte {
-	bad := slices.Concat([]byte{evWriteBackBad}, how, []byte{evRollOut, evWalk, evTime + 2*arg})
-	pushed := slices.Concat(bad, []byte{evWalk})
-	well := []byte{evFurther, evHow, evRegistry + 4*arg, evRegistry + arg}
-	var out [][]byte
-	for _, then := range [][]byte{
-		{evWalk, evRollOut, evWalk, evNewer, evWalk, evTime + 5*arg, evWalk, evFurther, evLiftBy, evWalk},
-		{evWalk, evForcePush + 2*arg, evRollOut, evWalk, evWalk},
-		{evCrashAfter + 3*arg, evWalk}, {evCrashAfter + 2*arg, evWalk}, {evCrashAfter + 4*arg, evWalk},
-	} {
-		out = append(out, slices.Concat(bad, then))
-	}
-	for crash := range byte(6) {
-		// It runs well after the verdict, and before the push.
-		out = append(out, slices.Concat(bad, []byte{evCrashBefore + crash*arg}, well, []byte{evRollOut, evTime + 4*arg, evWalk, evWalk}))
-	}
-	return append(out, pushed)
-}
-
-// TestTheWalkReachesEveryEffect shows that schedules come to every effect of every trigger that the model has.
-func TestTheWalkReachesEveryEffect(t *testing.T) {
-	drift := []byte{evMode + arg, evAuthors + arg, evWriteBackBad, evRegistry + 4*arg, evRegistry + arg, evRollOut, evFurther, evByHand,
-		evWalk, evTime + 2*arg, evWalk}
-	byImage := []Effect{DoFailures, DoSuspect, DoTarget, DoVerdict, DoChange, DoLanded, DoLandAgain, DoRequest, DoOutcome, DoLift,
-		DoAdopt, DoLapse}
-	for trigger, of := range map[v1alpha1.TriggerType]struct {
-		ways    [][]byte
-		effects []Effect
-	}{
-		v1alpha1.TriggerImagePull: {waysOf(), byImage},
-		v1alpha1.TriggerRollout:   {waysOf(evFurther, evHow+arg), byImage},
-		v1alpha1.TriggerCanary:    {waysOf(evFurther, evHow+3*arg), byImage},
-		v1alpha1.TriggerDrift: {[][]byte{
-			slices.Concat(drift, []byte{evDecide, evWalk}), slices.Concat(drift, []byte{evDecide + arg, evWalk, evWalk, evRollOut, evWalk}),
-		}, []Effect{DoFailures, DoSuspect, DoTarget, DoVerdict, DoChange, DoRequest, DoOutcome}},
-	} {
-		counts := map[string]int{}
-		for _, schedule := range of.ways {
-			p := newPair()
-			p.run(t, schedule)
-			for what, n := range p.reached {
-				counts[what] += n
-			}
-		}
-		for _, do := range of.effects {
-			if !slices.ContainsFunc(slices.Collect(maps.Keys(counts)), func(what string) bool {
-				return strings.HasPrefix(what, string(trigger)+" ") && strings.HasSuffix(what, " "+string(do))
-			}) {
-				t.Errorf("no schedule comes to %s of %s: %v", do, trigger, counts)
-			}
-		}
-	}
 }

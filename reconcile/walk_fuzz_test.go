@@ -146,11 +146,20 @@ func (m *model) mayWrite() error {
 	return nil
 }
 
-// mayRevert is the rule about what is reverted: how old it is, and whose.
-func (m *model) mayRevert(s v1alpha1.Suspect) error {
-	at := slices.IndexFunc(slices.Concat(m.branch, m.lost), func(c commit) bool { return c.id == s.Commit })
+// mayRevert is the rule about what is reverted: how old it is, and whose. What somebody set by hand goes into Git in the
+// place of a change of any age.
+func (m *model) mayRevert(r Revert) error {
+	at := slices.IndexFunc(slices.Concat(m.branch, m.lost), func(c commit) bool { return c.id == r.Suspect.Commit })
 	c := slices.Concat(m.branch, m.lost)[at]
-	if m.maxAge > 0 && m.now.Sub(c.when) > m.maxAge {
+	timeless := true
+	for _, rec := range m.records {
+		if m.self(rec.Name) == r.Rollback {
+			timeless = timeless && !slices.ContainsFunc(rec.Status.Failures, func(f v1alpha1.Failure) bool {
+				return f.Trigger != v1alpha1.TriggerDrift
+			})
+		}
+	}
+	if m.maxAge > 0 && m.now.Sub(c.when) > m.maxAge && !timeless {
 		return fmt.Errorf("it is %s old", m.now.Sub(c.when))
 	}
 	if c.person && (m.authors == v1alpha1.AuthorsAutomation || m.maxAuthors == v1alpha1.AuthorsAutomation) {

@@ -111,6 +111,9 @@ func FuzzWalk(f *testing.F) {
 	f.Add([]byte{evPersonBad, evRollOut, evMode + arg, evWalk, evTime + 2*arg, evWalk, evDecide, evAuthors + arg, evWalk, evMaxAge + 2*arg, evWalk})
 	f.Add([]byte{evClusters, evBoth, evRollOut, evWalk, evOther, evRollOut, evWalk, evTime + 2*arg, evWalk, evOther, evWalk})
 	f.Add(recovers)
+	for _, schedule := range ways(f) {
+		f.Add(schedule)
+	}
 	for _, m := range mutants {
 		if m.schedule != nil {
 			f.Add(m.schedule)

@@ -326,10 +326,19 @@ func (m modelPods) Failing(_ context.Context, key Key, _ []v1alpha1.Workload) (P
 			s.Failures = append(s.Failures, m.failure(key.Image(), wl))
 		}
 	} else if m.started[key.Image()] {
-		s.Started, s.Steady, s.Promoted = "Pod/app", "Pod/app", "Canary/app"
+		s.Started, s.Steady = "Pod/app", "Pod/app"
+	}
+	if m.promoted() {
+		s.Promoted = "Canary/app"
 	}
 	m.drifts(key.Image(), &s)
 	return s, nil
+}
+
+// promoted reports whether a canary has what Flux applied last promoted: it runs.
+func (m *model) promoted() bool {
+	i := slices.IndexFunc(m.branch, func(c commit) bool { return c.id == m.applied })
+	return i >= 0 && !slices.ContainsFunc(m.branch[i].places(), func(n node) bool { return m.podsBad[n.value] })
 }
 
 func (m *model) engine(cluster string, budget Budget) *Engine {
