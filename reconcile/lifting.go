@@ -49,8 +49,8 @@ func lifting(w *World, step Step) Step {
 		pr.URL)
 }
 
-// asksAnew reports whether a person asked for the lift since a pull request for it was opened that is closed. A wish that
-// is dated ahead would be newer than each that comes of it, and none could be closed.
+// asksAnew reports whether a person asked for the lift since a pull request for it was opened that is closed. A wish
+// that is dated ahead would be newer than each that comes of it, and none could be closed.
 func asksAnew(w *World) bool {
 	pr, wish := w.Rollback.Status.LiftPullRequest, w.Rollback.LiftWish()
 	return pr.State == v1alpha1.PullRequestClosed && wish != nil && pr.At.Before(&wish.At) &&
