@@ -123,8 +123,8 @@ demo: control-plane build ## Tell the whole story on a real control plane; KEEP=
 .PHONY: bench
 bench: control-plane ## Measure speed and memory, and git in the same run; docs/benchmarks.md says what is measured
 	$(GO) test -run '^$$' -bench . -skip Bombs -benchtime 20x -timeout 60m -count 1 $(TESTFLAGS) ./reconcile/gitrepo
-	$(GO) test -run '^$$' -bench Bombs -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./reconcile/gitrepo
-	$(GO) test -run '^$$' -bench . $(TESTFLAGS) ./internal/text ./notify/slack/card ./notify/slack
+	$(GO) test -run '^$$' -bench Bombs -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./reconcile/gitrepo/store
+	$(GO) test -run '^$$' -bench . $(TESTFLAGS) ./internal/text ./reconcile/manifest ./notify/slack/card ./notify/slack
 	$(GO) test -run '^$$' -bench . -benchtime 10x -count 1 $(TESTFLAGS) ./reconcile/deliver
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./gate
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -count 1 $(TESTFLAGS) ./test/bench
