@@ -15,7 +15,7 @@ import (
 
 // Fences are the admission policies that take away what RBAC cannot grant less of: what Backstop may change of a Flux
 // object, and who may write what of a Rollback.
-var Fences = []string{"backstop-flux-objects", "backstop-rollbacks"}
+var Fences = []string{"backstop-flux-objects", "backstop-pods", "backstop-rollbacks"}
 
 // Fence is how one of them stands.
 type Fence struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,11 +80,15 @@ func (s suite) asBackstop(t *testing.T) client.Client {
 		"system:serviceaccounts", "system:serviceaccounts:backstop-system", "system:authenticated")
 }
 
-// stuckPod makes a pod that nobody schedules.
-func (s suite) stuckPod(t *testing.T, name string) *unstructured.Unstructured {
+// stuckPod makes a pod of an owner, or of none, that nobody schedules. The owner is of a version that the garbage collector
+// does not know, so that it leaves the pod although the owner is not there.
+func (s suite) stuckPod(t *testing.T, name, owner string) *unstructured.Unstructured {
 	t.Helper()
 	pod := object(t, fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {namespace: apps, name: %s}, "+
 		"spec: {containers: [{name: web, image: 'web:v2'}]}}", name))
+	if group, kind, ok := strings.Cut(owner, " "); ok {
+		pod.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: group, Kind: kind, Name: "web", UID: "u1", Controller: new(true)}})
+	}
 	// The controller manager makes the namespace's ServiceAccount, which takes it a moment.
 	eventually(t, func(ctx context.Context) error {
 		err := s.admin.Create(ctx, pod.DeepCopy())
@@ -99,7 +104,7 @@ func (s suite) unstick(t *testing.T) {
 	s.unstickAdds(t, "default", "ClusterRole/backstop")
 	s.unstickAdds(t, "tenant", "Role/backstop")
 
-	pod := s.stuckPod(t, "web-0")
+	pod := s.stuckPod(t, "web-0", "apps/v1beta9 StatefulSet")
 	if err := s.asBackstop(t).Delete(t.Context(), pod); !apierrors.IsForbidden(err) {
 		t.Errorf("without the component a pod is deleted, or not for RBAC: %v", err)
 	}
@@ -109,6 +114,7 @@ func (s suite) unstick(t *testing.T) {
 	s.ask(t, backstop, true, right{verbs: "delete", resources: "pods"})
 	s.ask(t, backstop, false, right{verbs: "create update patch deletecollection", resources: "pods"},
 		right{verbs: "delete", resources: "replicasets.apps jobs.batch " + workloads})
+	s.deletesWhatIsStuckAlone(t)
 	// No admission policy is in its way either.
 	if err := s.asBackstop(t).Delete(t.Context(), pod); err != nil {
 		t.Errorf("with the component the pod is not deleted: %v", err)
@@ -125,4 +131,42 @@ func (s suite) unstick(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// deletesWhatIsStuckAlone asks the admission policy about all that the right to delete pods allows.
+func (s suite) deletesWhatIsStuckAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		owner string
+		ready bool
+		says  string
+	}{
+		"bare":                  {"", false, "only pods of a StatefulSet or a DaemonSet"},
+		"of-a-deployment":       {"apps/v1beta9 ReplicaSet", false, "only pods of a StatefulSet or a DaemonSet"},
+		"of-a-job":              {"batch/v9 Job", false, "only pods of a StatefulSet or a DaemonSet"},
+		"of-another-group":      {"apps.example.com/v1 StatefulSet", false, "only pods of a StatefulSet or a DaemonSet"},
+		"that-serves":           {"apps/v1beta9 StatefulSet", true, "only pods that are not ready"},
+		"of-a-daemonset-serves": {"apps/v1beta9 DaemonSet", true, "only pods that are not ready"},
+		"of-a-daemonset":        {"apps/v1beta9 DaemonSet", false, ""},
+	} {
+		pod := s.stuckPod(t, name, c.owner)
+		if err := s.admin.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil {
+			t.Fatal(err)
+		}
+		state := map[bool]string{true: "True", false: "False"}[c.ready]
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"status":{"conditions":[{"type":"Ready","status":"`+state+`"}]}}`))
+		if err := s.admin.Status().Patch(t.Context(), pod, patch); err != nil {
+			t.Fatal(err)
+		}
+		// What forbids it is in force a moment after it was applied.
+		eventually(t, func(ctx context.Context) error {
+			err := s.asBackstop(t).Delete(ctx, pod, client.DryRunAll)
+			if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+				return fmt.Errorf("pod %s: %w, want %q", name, err, c.says)
+			}
+			return nil
+		})
+		if err := s.admin.Delete(t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
+			t.Error(err)
+		}
+	}
 }
