@@ -229,10 +229,32 @@ func chosenBefore(w *World, former []Former) (v1alpha1.Target, bool) {
 			return t, true
 		}
 	}
-	if len(former) > 0 {
-		t.Image = former[0].Image
-	}
+	t.Image = madeOf(w.Rollback.Status.Suspect.Places, t.Values, w.Rollback.Spec.Subject.Image())
 	return t, true
+}
+
+// madeOf is the reference that values make in the place of another one; empty where one of them is no part of it.
+func madeOf(places []v1alpha1.Place, values []v1alpha1.PlaceValue, bad string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	repository, tag, _ := image.Split(bad)
+	digest := ""
+	for _, v := range values {
+		switch places[v.Index].Part {
+		case "Image":
+			repository, tag, digest = image.Split(v.Value)
+		case "Repository":
+			repository = v.Value
+		case "Tag":
+			tag = v.Value
+		case "Digest":
+			digest = v.Value
+		default:
+			return ""
+		}
+	}
+	return image.Join(repository, tag, digest)
 }
 
 // firstProved walks the earlier values, newest first. An image that the registry does not hold any more is passed over;

@@ -188,3 +188,29 @@ func TestWhatIsNoImageIsProvedByTheNodeAndTheRegistryTogether(t *testing.T) {
 		})
 	}
 }
+
+// A revert that the branch carries chose its target by itself: what Git says is named, and nothing that it does not say.
+func TestTheTargetOfARevertThatStandsIsWhatGitSays(t *testing.T) {
+	v1, v0 := Former{Image: "reg/backend:v1", Values: []v1alpha1.PlaceValue{{Value: "reg/backend:v1"}}},
+		Former{Image: "reg/backend:v0", Values: []v1alpha1.PlaceValue{{Value: "reg/backend:v0"}}}
+	for name, tt := range map[string]struct {
+		part, says, want string
+		former           []Former
+	}{
+		"an earlier value":                 {"Image", "reg/backend:v0", "reg/backend:v0", []Former{v1, v0}},
+		"a value that nobody had before":   {"Image", "reg/backend:v0-hotfix", "reg/backend:v0-hotfix", []Former{v1, v0}},
+		"a tag that nobody had before":     {"Tag", "v0-hotfix", "reg/backend:v0-hotfix", []Former{v1}},
+		"a digest beside its tag":          {"Digest", "sha256:ab", "reg/backend:v2@sha256:ab", []Former{v1}},
+		"another repository, the same tag": {"Repository", "mirror/backend", "mirror/backend:v2", []Former{v1}},
+		"a part of what makes it":          {"Text", "x", "", []Former{v1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := aWorld(tipSays(tt.says), trail(TrailerRevert, time.Minute, func(c *TrailerCommit) { c.Rollbacks = []string{"prod/develop/backend-1"} }))
+			w.Rollback.Status.Target = nil
+			w.Rollback.Status.Suspect.Places[0].Part = tt.part
+			if got, ok := chosenBefore(&w, tt.former); !ok || got.Image != tt.want || got.Values[0].Value != tt.says {
+				t.Errorf("%t %+v, want %q", ok, got, tt.want)
+			}
+		})
+	}
+}

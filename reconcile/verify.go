@@ -23,7 +23,8 @@ func verifyStep(w *World) Step {
 		return Step{Do: DoDisown, Why: "taking Backstop's field manager off " + f.Workload.String()}
 	}
 	if waits == "" {
-		said := []string{workloadNames(w) + " runs " + s.Target.Image + " again", aheadWas(s)}
+		said := []string{workloadNames(w) + " runs " + orElse(s.Target.Image, "what "+s.Suspect.Branch+" says") + " again",
+			aheadWas(s)}
 		switch {
 		case s.ByHandAlone():
 			said = []string{fmt.Sprintf("%s runs %s, as %s says now", workloadNames(w), s.Target.Image, s.Suspect.Branch),
