@@ -10,7 +10,9 @@ import (
 
 // builder finds the units of a tree and renders them.
 type builder struct {
-	tree  fs.FS
+	tree fs.FS
+	// left says of a file or folder that a sparse checkout leaves it out; nil where nothing is left out.
+	left  func(name string) bool
 	files map[string]*sources.File
 	// fetcher fetches the remote references that are allowed.
 	fetcher *fetcher

@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/backstop-dev/backstop/gate/report"
@@ -35,6 +36,10 @@ func (b *builder) problem(u *unit, p manifest.Problem) *report.Finding {
 		f.Rule, f.Level = report.RuleRemote, report.LevelUnknown
 		f.Message, f.Unit, f.Reason = fmt.Sprintf("%s is not built: %s", u.dir, p.Why), u.dir, p.Why
 		f.Fix = allowing(p.Ref)
+	case b.leftOut(path.Join(path.Dir(p.File), p.Ref), path.Join(u.dir, p.Ref)):
+		f.Rule, f.Level, f.Fix = report.RuleNotBuilt, report.LevelUnknown, checkTheCommit
+		f.Reason = fmt.Sprintf("this checkout is sparse and lacks %q", p.Ref)
+		f.Message, f.Unit = fmt.Sprintf("%s is not built: %s", u.dir, f.Reason), u.dir
 	case p.Link, p.Submodule != "":
 		f.Message += "; Flux does not follow it either"
 		f.Fix = "put the file itself into the repository"
@@ -46,6 +51,14 @@ func (b *builder) problem(u *unit, p manifest.Problem) *report.Finding {
 		f.File, f.Line = u.place()
 	}
 	return f
+}
+
+// checkTheCommit is the way out of a sparse checkout.
+const checkTheCommit = "check the commit in place of the checkout: --head HEAD"
+
+// leftOut reports whether a sparse checkout lacks one of some files or folders.
+func (b *builder) leftOut(names ...string) bool {
+	return b.left != nil && slices.ContainsFunc(names, b.left)
 }
 
 // bring makes a unit ready for a build without the network: it fetches the references that are allowed, replaces them

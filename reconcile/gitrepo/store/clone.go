@@ -200,23 +200,27 @@ func (l *Clone) Folder() string {
 	}
 }
 
-// Tracked gives a function that reports whether Git knows a file, or any file of a folder, and how many files a sparse
-// checkout leaves out.
-func (l *Clone) Tracked() (known func(name string) bool, sparse int, err error) {
+// Tracked gives functions that report whether Git knows a file, or any file of a folder, and whether a sparse checkout
+// leaves one out, with how many it does.
+func (l *Clone) Tracked() (known, left func(name string) bool, sparse int, err error) {
 	index, err := l.repo.Storer.Index()
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the index of %s: %w", shown(l.dir), err)
+		return nil, nil, 0, fmt.Errorf("read the index of %s: %w", shown(l.dir), err)
 	}
-	names := map[string]bool{}
+	names, out := map[string]bool{}, map[string]bool{}
+	note := func(in map[string]bool, name string) {
+		for ; name != "." && !in[name]; name = path.Dir(name) {
+			in[name] = true
+		}
+	}
 	for _, e := range index.Entries {
+		note(names, e.Name)
 		if e.SkipWorktree {
 			sparse++
-		}
-		for name := e.Name; name != "." && !names[name]; name = path.Dir(name) {
-			names[name] = true
+			note(out, e.Name)
 		}
 	}
-	return func(name string) bool { return names[name] }, sparse, nil
+	return func(name string) bool { return names[name] }, func(name string) bool { return out[name] }, sparse, nil
 }
 
 // Remotes are the URLs that the repository is fetched from.
