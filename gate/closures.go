@@ -96,8 +96,7 @@ func (b *builder) noFolder(k *kustomizev1.Kustomization, o *sources.Object, by *
 		why = fmt.Sprintf("a variable in its path %q is known to the cluster only", k.Spec.Path)
 		f.Fix = "nothing; what is in the folders is looked at as it stands there"
 	case missing && b.leftOut(manifest.Folder(k.Spec.Path)):
-		why = fmt.Sprintf("this checkout is sparse and lacks %q", k.Spec.Path)
-		f.Level, f.Fix = report.LevelUnknown, checkTheCommit
+		why, f.Level, f.Fix = sparseWithout(k.Spec.Path), report.LevelUnknown, checkTheCommit
 	case missing:
 		why = fmt.Sprintf("this repository has no folder %q", k.Spec.Path)
 		if b.sameSource(k, by) {

@@ -9,6 +9,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/backstop-dev/backstop/gate/report"
+	"github.com/backstop-dev/backstop/internal/image"
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
 
@@ -80,12 +81,7 @@ func from(repository string, registries []string) bool {
 // the port of HTTPS, and Docker Hub has several names.
 func atRegistry(name string) string {
 	host, rest, more := strings.Cut(name, "/")
-	host = strings.TrimSuffix(strings.ToLower(host), ":443")
-	switch host {
-	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
-		host = "docker.io"
-	}
-	if more {
+	if host = image.Registry(strings.ToLower(host)); more {
 		return host + "/" + rest
 	}
 	return host

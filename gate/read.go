@@ -34,7 +34,7 @@ func newModel(tree sources.Tree, o *Options, earlier *model, step func()) (*mode
 	}
 	m.readAll(earlier)
 	m.builder = &builder{
-		tree: tree.FS, left: tree.Left, files: m.files, fetcher: o.fetcher, remotes: o.Remotes,
+		tree: tree.FS, left: tree.LeftOut, files: m.files, fetcher: o.fetcher, remotes: o.Remotes,
 		folders: render.NewTree(tree.FS), compared: o.Base.FS != nil,
 	}
 	if earlier != nil {

@@ -38,7 +38,7 @@ func (b *builder) problem(u *unit, p manifest.Problem) *report.Finding {
 		f.Fix = allowing(p.Ref)
 	case b.leftOut(path.Join(path.Dir(p.File), p.Ref), path.Join(u.dir, p.Ref)):
 		f.Rule, f.Level, f.Fix = report.RuleNotBuilt, report.LevelUnknown, checkTheCommit
-		f.Reason = fmt.Sprintf("this checkout is sparse and lacks %q", p.Ref)
+		f.Reason = sparseWithout(p.Ref)
 		f.Message, f.Unit = fmt.Sprintf("%s is not built: %s", u.dir, f.Reason), u.dir
 	case p.Link, p.Submodule != "":
 		f.Message += "; Flux does not follow it either"
@@ -55,6 +55,10 @@ func (b *builder) problem(u *unit, p manifest.Problem) *report.Finding {
 
 // checkTheCommit is the way out of a sparse checkout.
 const checkTheCommit = "check the commit in place of the checkout: --head HEAD"
+
+func sparseWithout(ref string) string {
+	return fmt.Sprintf("this checkout is sparse and lacks %q", ref)
+}
 
 // leftOut reports whether a sparse checkout lacks one of some files or folders.
 func (b *builder) leftOut(names ...string) bool {

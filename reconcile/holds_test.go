@@ -242,20 +242,26 @@ func TestAHoldThatWasWrittenOverIsNotItsRecordsAnyMore(t *testing.T) {
 			m.present["reg.local/app:v8"] = true
 			r := m.rested(tt.ask, true)
 			m.records[r.Name] = r
-			e := m.engine("prod", Budget{})
-			e.Flux, e.Git = m, m
-			if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.stand, slices.Sorted(maps.Keys(m.held))); diff != "" {
-				t.Errorf("the holds that stand -want +got:\n%s", diff)
-			}
-			s := &m.records[r.Name].Status
+			s := m.walked(t, r, tt.stand)
 			if s.HoldStands() || s.Holds[1].LiftedBy != tt.by {
 				t.Errorf("the record says that a hold stands: %t; the second was lifted by %q, want %q", s.HoldStands(), s.Holds[1].LiftedBy, tt.by)
 			}
 		})
 	}
+}
+
+// walked walks a record, and says what became of it. stand are the policies whose holds are to stand after it.
+func (m *twoPolicies) walked(t *testing.T, r *v1alpha1.Rollback, stand []string) *v1alpha1.RollbackStatus {
+	t.Helper()
+	e := m.engine("prod", Budget{})
+	e.Flux, e.Git = m, m
+	if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(stand, slices.Sorted(maps.Keys(m.held))); diff != "" {
+		t.Errorf("the holds that stand -want +got:\n%s", diff)
+	}
+	return &m.records[r.Name].Status
 }
 
 // A person's word counts for the hold that stood when it was given, and for no other.
@@ -288,15 +294,7 @@ func TestALiftCountsForTheHoldThatStood(t *testing.T) {
 			r := m.rested(tt.ask, true)
 			r.Status.Landed.At = v1alpha1.NewTime(r.Status.Landed.At.Add(tt.again))
 			m.records[r.Name], m.now = r, m.now.Add(2*time.Hour)
-			e := m.engine("prod", Budget{})
-			e.Flux, e.Git = m, m
-			if _, err := e.Walk(t.Context(), KeyOf(r)); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.stand, slices.Sorted(maps.Keys(m.held))); diff != "" {
-				t.Errorf("the holds that stand -want +got:\n%s", diff)
-			}
-			s := &m.records[r.Name].Status
+			s := m.walked(t, r, tt.stand)
 			if s.Holds[0].LiftedBy != tt.lifted {
 				t.Errorf("lifted by %q, want %q", s.Holds[0].LiftedBy, tt.lifted)
 			}

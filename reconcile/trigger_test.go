@@ -81,6 +81,26 @@ func sorted(s string) string {
 	return strings.Join(parts, "; ")
 }
 
+// walksBy walks the bad image, three times at each call, by one trigger alone, which image automation has written. No
+// registry answers.
+func walksBy(t *testing.T, row Trigger) func() *v1alpha1.RollbackStatus {
+	m := newModel()
+	m.dark, m.selected = true, imgBad
+	m.writeBack()
+	e := m.engine("a", Budget{})
+	e.Triggers = []Trigger{row}
+	return func() *v1alpha1.RollbackStatus {
+		t.Helper()
+		for range 3 {
+			if _, err := e.Walk(t.Context(), ImageKey(m.ns, imgBad)); err != nil {
+				t.Fatal(err)
+			}
+			m.now = m.now.Add(10 * time.Second)
+		}
+		return &m.records[RollbackName(ImageKey(m.ns, imgBad), 1)].Status
+	}
+}
+
 // A row that goes by the state of a canary and by no pod is all that the engine needs. It borrows the name of a trigger
 // that the API knows.
 func TestATriggerIsARow(t *testing.T) {
@@ -113,23 +133,7 @@ func TestATriggerIsARow(t *testing.T) {
 			return Proof{Finding: FindingAbsent, Sentence: failed}, nil
 		},
 	}
-	m := newModel()
-	// No registry is asked.
-	m.dark = true
-	e := m.engine("a", Budget{})
-	e.Triggers = []Trigger{row}
-	walk := func() *v1alpha1.RollbackStatus {
-		t.Helper()
-		for range 3 {
-			if _, err := e.Walk(t.Context(), ImageKey(m.ns, imgBad)); err != nil {
-				t.Fatal(err)
-			}
-			m.now = m.now.Add(10 * time.Second)
-		}
-		return &m.records[RollbackName(ImageKey(m.ns, imgBad), 1)].Status
-	}
-	m.selected = imgBad
-	m.writeBack()
+	walk := walksBy(t, row)
 	s := walk()
 	if s.Question == nil || !slices.ContainsFunc(s.Question.Doubts, func(d v1alpha1.Doubt) bool { return d.Message == failed }) {
 		t.Fatalf("nobody is asked: %+v", s)
@@ -167,22 +171,7 @@ func TestTheRecordSaysWhatWasKnownWhenThePolicyDecided(t *testing.T) {
 			return Proof{Finding: FindingAbsent}, nil
 		},
 	}
-	m := newModel()
-	m.dark = true
-	e := m.engine("a", Budget{})
-	e.Triggers = []Trigger{row}
-	m.selected = imgBad
-	m.writeBack()
-	walk := func() *v1alpha1.RollbackStatus {
-		t.Helper()
-		for range 3 {
-			if _, err := e.Walk(t.Context(), ImageKey(m.ns, imgBad)); err != nil {
-				t.Fatal(err)
-			}
-			m.now = m.now.Add(10 * time.Second)
-		}
-		return &m.records[RollbackName(ImageKey(m.ns, imgBad), 1)].Status
-	}
+	walk := walksBy(t, row)
 	if s := walk(); s.Target == nil || s.Target.BadProved || s.Verdict != nil {
 		t.Fatalf("in doubt: %+v %+v", s.Target, s.Verdict)
 	}

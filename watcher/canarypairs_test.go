@@ -56,6 +56,20 @@ func analysisRun(name, hash, of, value string) *unstructured.Unstructured {
 	}}
 }
 
+// aborts has the Rollout abort its update, and gives the one failure that is seen of it.
+func aborts(t *testing.T, s *apiServer, r *walks, rollout func(phase, stable, reason string) *unstructured.Unstructured,
+) v1alpha1.Failure {
+	t.Helper()
+	w := run(t, s, r, Options{})
+	s.put(t, rollout("Degraded", "h1", "RolloutAborted"))
+	want(t, "an aborted update", r, webKey)
+	seen, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
+	if err != nil || len(seen.Failures) != 1 {
+		t.Fatalf("seen: %+v %v", seen, err)
+	}
+	return seen.Failures[0]
+}
+
 // What was measured is read of the analyses of this update alone, and where none shows it a person decides.
 func TestAnUpdateThatArgoRefusedByWhatNobodyMeasuredAsks(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *apiServer){
@@ -70,14 +84,7 @@ func TestAnUpdateThatArgoRefusedByWhatNobodyMeasuredAsks(t *testing.T) {
 				s, r := newAPIServer(t, deployment(badImage)), &walks{}
 				rollout := judgedRollout(t, s, map[string]any{"workloadRef": map[string]any{"kind": "Deployment", "name": "web"}})
 				change(t, s)
-				w := run(t, s, r, Options{})
-				s.put(t, rollout("Degraded", "h1", "RolloutAborted"))
-				want(t, "an aborted update", r, webKey)
-				seen, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
-				if err != nil || len(seen.Failures) != 1 {
-					t.Fatalf("seen: %+v %v", seen, err)
-				}
-				f := seen.Failures[0].Canary
+				f := aborts(t, s, r, rollout).Canary
 				if f.Reason != v1alpha1.CanaryMetrics || len(f.Doubts) != 1 || f.Doubts[0].Type != v1alpha1.DoubtMetrics {
 					t.Errorf("the failure is %+v", f)
 				}
@@ -104,14 +111,7 @@ func TestARolloutThatWasAbortedIsWalked(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, r := newAPIServer(t, deployment(badImage)), &walks{}
 				rollout := judgedRollout(t, s, spec)
-				w := run(t, s, r, Options{})
-				s.put(t, rollout("Degraded", "h1", "RolloutAborted"))
-				want(t, "an aborted update", r, webKey)
-				seen, err := w.Pods().Failing(t.Context(), reconcile.ImageKey("app", badImage), nil)
-				if err != nil || len(seen.Failures) != 1 {
-					t.Fatalf("seen: %+v %v", seen, err)
-				}
-				f := seen.Failures[0]
+				f := aborts(t, s, r, rollout)
 				if f.Workload.String() != of || f.Canary.Promoted != goodImage || f.Canary.PromotedBy != "ReplicaSet/web-h1" ||
 					f.Canary.By.String() != "Rollout/app/web" || f.Cause != v1alpha1.CauseAnalysisFailed || len(f.Canary.Doubts) != 0 {
 					t.Errorf("the failure is %+v with %+v", f, f.Canary)

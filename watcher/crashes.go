@@ -102,7 +102,7 @@ func (w *Watcher) nudgeRollouts(ref v1alpha1.ObjectRef) {
 		for _, inf := range w.informers[kind] {
 			for _, obj := range inf.GetStore().List() {
 				wl, ok := obj.(*keptWorkload)
-				if ok && !wl.full && wl.labels.madeBy(group, ref.Namespace, ref.Name) {
+				if ok && !wl.full && wl.appliedBy(group, ref.Namespace, ref.Name) {
 					w.crashes.queue.Add(refOfWorkload(kind, wl))
 				}
 			}

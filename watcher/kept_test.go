@@ -1,7 +1,11 @@
 package watcher
 
 import (
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,8 +44,31 @@ func TestWhatIsKeptOfAWorkloadIsStillThatObject(t *testing.T) {
 		"one of that name elsewhere":        {"kustomize.toolkit.fluxcd.io", "tenants", "apps", false},
 		"a HelmRelease":                     {"helm.toolkit.fluxcd.io", "flux-system", "apps", false},
 	} {
-		if got := kept.labels.madeBy(c.group, c.namespace, c.name); got != c.want {
+		if got := kept.appliedBy(c.group, c.namespace, c.name); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
+	}
+}
+
+// The texts that all workloads share are there once, also of one that is read long after the other.
+func TestWhatWorkloadsShareIsThereOnce(t *testing.T) {
+	read := func(name string) keptWorkload {
+		return keep(&metav1.ObjectMeta{Namespace: strings.Clone("production"), Name: name,
+			Labels: map[string]string{strings.Clone("app.kubernetes.io/part-of"): strings.Clone("shop-of-all")}})
+	}
+	first := read("web")
+	for range 3 {
+		runtime.GC()
+	}
+	second := read("api")
+	texts := func(k *keptWorkload) []*byte {
+		out := []*byte{unsafe.StringData(k.GetNamespace())}
+		for key, value := range k.GetLabels() {
+			out = append(out, unsafe.StringData(key), unsafe.StringData(value))
+		}
+		return out
+	}
+	if !slices.Equal(texts(&first), texts(&second)) {
+		t.Error("two workloads have texts of their own for what both say")
 	}
 }

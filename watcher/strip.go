@@ -163,5 +163,5 @@ func slimStatuses(all []corev1.ContainerStatus) []corev1.ContainerStatus {
 }
 
 func refOfWorkload(kind string, w *keptWorkload) v1alpha1.ObjectRef {
-	return v1alpha1.ObjectRef{Kind: kind, Namespace: w.Namespace, Name: w.Name}
+	return v1alpha1.ObjectRef{Kind: kind, Namespace: w.GetNamespace(), Name: w.Name}
 }

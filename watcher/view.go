@@ -88,15 +88,16 @@ func (w *Watcher) Subjects() ([]reconcile.Subject, error) {
 				if !ok {
 					continue
 				}
-				if _, known := namespaces[m.Namespace]; !known {
-					labels, err := w.namespaceLabels(m.Namespace)
+				in := m.GetNamespace()
+				if _, known := namespaces[in]; !known {
+					labels, err := w.namespaceLabels(in)
 					if err != nil {
 						return nil, err
 					}
-					namespaces[m.Namespace] = labels
+					namespaces[in] = labels
 				}
 				out = append(out, reconcile.Subject{
-					Name: kind + "/" + m.Name, Namespace: m.Namespace, NamespaceLabels: namespaces[m.Namespace], Labels: m.GetLabels(),
+					Name: kind + "/" + m.Name, Namespace: in, NamespaceLabels: namespaces[in], Labels: m.GetLabels(),
 				})
 			}
 		}

@@ -78,7 +78,7 @@ func (f *checkFlags) folder(t *openTrees, root string, repo *gitrepo.Local, o *g
 		return err
 	}
 	var sparse int
-	if o.Head.Tracked, o.Head.Left, sparse, err = repo.Tracked(); sparse > 0 {
+	if o.Head.Tracked, o.Head.LeftOut, sparse, err = repo.Tracked(); sparse > 0 {
 		t.notes = append(t.notes, fmt.Sprintf(
 			"the checkout is sparse: it lacks %s of the commit; --head HEAD checks all of it",
 			report.Plural(sparse, "file")))

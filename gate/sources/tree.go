@@ -21,8 +21,8 @@ type Tree struct {
 	// Tracked says of a file or folder that Git knows it, so that a .gitignore does not hide it; nil where no .gitignore
 	// counts.
 	Tracked func(name string) bool
-	// Left says of a file or folder that a sparse checkout leaves it out, or some of it; nil where nothing is left out.
-	Left func(name string) bool
+	// LeftOut says of a file or folder that a sparse checkout leaves it out, or some of it; nil where nothing is left out.
+	LeftOut func(name string) bool
 }
 
 // OpenFolder opens a folder of this machine as a tree that nothing leads out of.

@@ -30,6 +30,14 @@ var shape = regexp.MustCompile(`^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]+$`)
 // hub are the other names under which Docker Hub is asked.
 var hub = map[string]bool{"index.docker.io": true, "registry-1.docker.io": true, "registry.hub.docker.com": true}
 
+// Registry is the host of a registry under its one name: Docker Hub has several, and 443 is the port of HTTPS.
+func Registry(host string) string {
+	if host = strings.TrimSuffix(host, ":443"); hub[host] {
+		return DockerHub
+	}
+	return host
+}
+
 // Reference is an image's reference in parts, with what a short name leaves out filled in.
 type Reference struct {
 	// Host of the registry, with its port.

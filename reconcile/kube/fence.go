@@ -14,7 +14,7 @@ import (
 )
 
 // Fences are the admission policies that take away what RBAC cannot grant less of: what Backstop may change of a Flux
-// object, and who may write what of a Rollback.
+// object, which pods it may delete, and who may write what of a Rollback.
 var Fences = []string{"backstop-flux-objects", "backstop-pods", "backstop-rollbacks"}
 
 // Fence is how one of them stands.

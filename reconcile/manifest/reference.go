@@ -164,10 +164,4 @@ func MayHold(data []byte, image string) bool {
 }
 
 // normalRegistry is a registry as references write it.
-func normalRegistry(registry string) string {
-	switch registry = strings.TrimSuffix(strings.TrimSuffix(registry, "/"), ":443"); registry {
-	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
-		return "docker.io"
-	}
-	return registry
-}
+func normalRegistry(registry string) string { return image.Registry(strings.TrimSuffix(registry, "/")) }
