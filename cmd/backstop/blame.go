@@ -28,13 +28,14 @@ the repository, and you need to be allowed to read the Secret that Flux reads.`,
   $backstop blame ghcr.io/acme/backend:v1.1.0 --repo . --path apps/production -o json`,
 		Args: takes(1, 2, "IMAGE, KIND/NAME or KIND NAME"), ValidArgsFunction: completeWorkload(&l.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkOutput(output); err != nil {
+			if err := structured(output); err != nil {
 				return err
 			}
 			arg, err := target(args)
 			if err != nil {
 				return err
 			}
+			l.given = cmd.Flags()
 			repo, image, err := l.open(cmd.Context(), arg)
 			if err != nil {
 				return err

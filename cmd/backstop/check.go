@@ -31,7 +31,7 @@ its credential helpers, and those of the cloud that it runs in.
 
   0    clean
   1    findings
-  2    wrong usage, or a .backstop.yaml that cannot be read
+  2    wrong usage, a .backstop.yaml that cannot be read, or a report that cannot be written
   3    nothing is wrong as far as could be told, but something could not: a registry that did not answer, a remote base
   134  Backstop itself crashed (SIGABRT): a bug, please report what it printed`
 
@@ -73,21 +73,8 @@ func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int,
 	o := gate.Options{
 		AllowRemote: f.remotes, Platforms: f.platforms, Deep: f.deep, Parallel: f.parallel, Patience: f.patience,
 	}
-	switch {
-	case strings.HasPrefix(f.base, "-"):
-		return 0, badUsage("--base %s: want a branch, a tag or a commit", f.base)
-	case f.parallel < 1:
-		return 0, badUsage("--parallel %d: want at least 1", f.parallel)
-	case f.patience < 0:
-		return 0, badUsage("--patience %s: want no less than 0s", f.patience)
-	}
-	if slices.Contains(f.remotes, "") {
-		return 0, badUsage("--allow-remote is empty, which would allow any address: want one such as github.com/acme/")
-	}
-	for _, p := range f.platforms {
-		if p != gate.AnyPlatform && strings.Count(p, "/") == 0 {
-			return 0, badUsage("--platform %s: want os/arch, such as linux/amd64, or %s", p, gate.AnyPlatform)
-		}
+	if err := f.check(); err != nil {
+		return 0, err
 	}
 	if len(paths) == 0 {
 		paths = []string{"."}
@@ -124,7 +111,9 @@ func (f *checkFlags) run(ctx context.Context, paths []string, std streams) (int,
 		fmt.Fprintln(std.err, "backstop: "+note)
 	}
 	if err := f.write(found, std); err != nil {
-		return 0, err
+		// The report is lost, and so are its findings to whoever reads that file alone.
+		fmt.Fprintf(std.err, "backstop: %s\n", oneLine(err.Error()))
+		return exitUsage, nil
 	}
 	return codeOf(found), nil
 }
@@ -147,14 +136,13 @@ func (f *checkFlags) write(r *report.Report, std streams) error {
 		return r.Write(raw(std.out), f.format, colours(std.out))
 	}
 	file, err := os.Create(f.file)
+	if err == nil {
+		err = errors.Join(r.Write(file, f.format, false), file.Close())
+	}
 	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		err = fmt.Errorf("write the report: %w", err)
 	}
-	err = r.Write(file, f.format, false)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return r.Write(std.out, "text", colours(std.out))
+	return errors.Join(err, r.Write(std.out, "text", colours(std.out)))
 }
 
 // guardrails reads the configuration.

@@ -59,6 +59,9 @@ func decisionCommand(std streams, answer v1alpha1.Answer, cmd *cobra.Command) *c
 	cmd.Args = takes(1, 2, "the name of one Rollback: the command get lists them")
 	cmd.ValidArgsFunction = completeRollback(&where)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := then.check(cmd.Flags()); err != nil {
+			return err
+		}
 		d := v1alpha1.Decision{Question: question, Answer: answer, At: v1alpha1.NewTime(time.Now()), Reason: reason}
 		name, err := rollbackName(args)
 		if err != nil {

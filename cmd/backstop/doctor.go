@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,8 +55,8 @@ func doctorCommand(std streams) *cobra.Command {
   $backstop doctor -n production -o json | jq -r '.workloads[].checks[] | select(.mark == "stopped") | .fix' | sort -u`,
 		Args: takes(0, 2, "KIND/NAME or KIND NAME"), ValidArgsFunction: completeWorkload(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
-				return badUsage("output %q: want json or yaml", o.output)
+			if err := structured(o.output); err != nil {
+				return err
 			}
 			only, err := o.only(args)
 			if err != nil {
@@ -123,7 +122,7 @@ func (o *doctorOptions) run(ctx context.Context, std streams, only v1alpha1.Work
 			namespaces = append(namespaces, ns.Name)
 		}
 	}
-	var reports []doctor.Report
+	reports := []doctor.Report{}
 	for _, ns := range namespaces {
 		facts, err := g.Gather(ctx, ns)
 		if err != nil {

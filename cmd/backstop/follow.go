@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -122,6 +123,19 @@ func (a *after) bind(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&a.wait, "wait", false,
 		"tell how the Rollback goes on until it has ended; exit code 1 if it did not end as answered")
 	cmd.Flags().DurationVar(&a.timeout, "timeout", 0, "how long --wait waits (default: until the Rollback has ended)")
+}
+
+// check refuses to wait for no time, and a time for what does not wait.
+func (a *after) check(flags *pflag.FlagSet) error {
+	switch {
+	case !flags.Changed("timeout"):
+		return nil
+	case !a.wait:
+		return badUsage("--timeout goes with --wait")
+	case a.timeout <= 0:
+		return badUsage("--timeout %s: want more than 0s", a.timeout)
+	}
+	return nil
 }
 
 func (a *after) tell(

@@ -24,6 +24,9 @@ func (o *getOptions) parse(args []string) (string, error) {
 	if err := checkOutput(o.output); err != nil {
 		return "", err
 	}
+	if o.watch && (o.output == "json" || o.output == "yaml") {
+		return "", badUsage("--watch prints for people: leave -o %s out, or have kubectl get watch", o.output)
+	}
 	if len(args) == 0 {
 		return "rollbacks", nil
 	}

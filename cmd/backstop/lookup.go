@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
@@ -29,6 +30,9 @@ import (
 type lookup struct {
 	cluster
 	repo, rev, path, container string
+	// writes is whether Git is to be changed, and given are the flags as they were given.
+	writes bool
+	given  *pflag.FlagSet
 }
 
 func (l *lookup) bind(cmd *cobra.Command) {
@@ -62,6 +66,9 @@ func (l *lookup) open(ctx context.Context, arg string) (repository, string, erro
 		return nil, "", err
 	}
 	if l.repo != "" {
+		if f := given(l.given, "kubeconfig", "context", "as", "as-group", "container"); f != "" {
+			return nil, "", badUsage("--%s goes with a cluster, and --repo looks in a clone alone", f)
+		}
 		return l.offline(ctx, arg, wl, isWorkload)
 	}
 	if l.rev != "" || l.path != "" {
@@ -74,6 +81,8 @@ func (l *lookup) open(ctx context.Context, arg string) (repository, string, erro
 	switch {
 	case !inGit("."):
 		return nil, "", fmt.Errorf("%w: give --repo DIR to look in a clone", err)
+	case l.writes || given(l.given, "namespace", "kubeconfig", "context", "as", "container") != "":
+		return nil, "", fmt.Errorf("%w: give --repo . to work in the Git repository here", err)
 	case isWorkload:
 		return nil, "", fmt.Errorf("%w: give an image, or --repo . to look in the Git repository here", err)
 	}

@@ -80,6 +80,9 @@ func rootCommand(std streams) *cobra.Command {
 		Use: "backstop", Long: longHelp, SilenceUsage: true, SilenceErrors: true,
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: std.program.String()},
 		Version:     fmt.Sprintf("%s (%s, %s/%s)", build.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return filled(cmd.Flags())
+		},
 	}
 	root.SetVersionTemplate("backstop {{.Version}}\n")
 	root.AddCommand(
@@ -103,6 +106,10 @@ func inOurWords(root *cobra.Command) {
 		switch c.Name() {
 		case "help":
 			c.Short = "print the help of a command"
+			c.PreRunE = func(_ *cobra.Command, args []string) error {
+				_, _, err := root.Find(args)
+				return err
+			}
 		case "completion":
 			c.Short = "print the completions for a shell"
 			c.Args = func(_ *cobra.Command, args []string) error {

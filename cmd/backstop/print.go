@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/term"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -14,6 +15,14 @@ import (
 
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
+
+// structured refuses an output that is for neither people nor scripts.
+func structured(output string) error {
+	if !slices.Contains([]string{"", "json", "yaml"}, output) {
+		return badUsage("output %q: want json or yaml", output)
+	}
+	return nil
+}
 
 // printObject writes what a script reads.
 func printObject(out io.Writer, format string, v any) error {

@@ -50,6 +50,7 @@ GITEA_SERVER_TOKEN, …); in a cluster with the credentials of the GitRepository
 			if err != nil {
 				return err
 			}
+			o.given = cmd.Flags()
 			return o.run(cmd.Context(), std, arg)
 		},
 	}
@@ -86,6 +87,7 @@ func (o *revertOptions) run(ctx context.Context, std streams, arg string) error 
 	if err := o.check(); err != nil {
 		return err
 	}
+	o.writes = !o.dryRun
 	repo, image, err := o.open(ctx, arg)
 	if err != nil {
 		return err

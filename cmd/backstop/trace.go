@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -58,14 +59,8 @@ func traceCommand(std streams) *cobra.Command {
   until $backstop trace deploy/backend -n production >/dev/null; do sleep 5; done`,
 		Args: takes(1, 2, "KIND/NAME, KIND NAME, NAME or IMAGE"), ValidArgsFunction: completeWorkload(&o.cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains([]string{"", "json", "yaml"}, o.output) {
-				return badUsage("output %q: want json or yaml", o.output)
-			}
-			if o.watch && o.output == "yaml" {
-				return badUsage("--watch prints for people, or JSON: one line a change")
-			}
-			if o.history < 0 || o.interval < time.Second {
-				return badUsage("--history takes a number from 1 on, --interval at least 1s")
+			if err := o.check(cmd.Flags(), args); err != nil {
+				return err
 			}
 			arg, err := target(args)
 			if err != nil {
@@ -84,6 +79,22 @@ func traceCommand(std streams) *cobra.Command {
 	f.BoolVarP(&o.watch, "watch", "w", false, "look again and again, and print what changed, until it has arrived")
 	f.DurationVar(&o.interval, "interval", 2*time.Second, "with --watch: time between two looks")
 	return cmd
+}
+
+// check refuses flags that do not go together.
+func (o *traceOptions) check(flags *pflag.FlagSet, args []string) error {
+	_, number := strconv.Atoi(args[len(args)-1])
+	switch {
+	case o.watch && o.output == "yaml":
+		return badUsage("--watch prints for people, or JSON: one line a change")
+	case flags.Changed("interval") && !o.watch:
+		return badUsage("--interval goes with --watch")
+	case flags.Changed("history") && len(args) > 1 && number == nil:
+		return badUsage("--history takes its number with a sign: --history=%s", args[len(args)-1])
+	case flags.Changed("history") && o.history < 1 || o.interval < time.Second:
+		return badUsage("--history takes a number from 1 on, --interval at least 1s")
+	}
+	return structured(o.output)
 }
 
 // couldNotTell ends a command that found no answer with a code of its own.
