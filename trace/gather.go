@@ -45,7 +45,7 @@ func (g *Gatherer) Gather(ctx context.Context, q Question) ([]Facts, error) {
 		for _, c := range images {
 			names = append(names, c.Container+" ("+c.Image+")")
 		}
-		return nil, fmt.Errorf("%s in %s has no such container or image: it has %s", q.Workload, q.Namespace, few(names, 5))
+		return nil, &Missing{q.Namespace, q.Workload, few(names, 5)}
 	}
 	s := &shared{g: g, q: q, obj: obj, now: g.Now()}
 	if err := s.read(ctx); err != nil {
@@ -62,13 +62,18 @@ func (g *Gatherer) Gather(ctx context.Context, q Question) ([]Facts, error) {
 	return all, nil
 }
 
-// Missing is a workload that was asked for and does not exist.
+// Missing is a workload that was asked for and does not exist, or a container or an image that it does not have.
 type Missing struct {
 	Namespace string
 	Workload  v1alpha1.Workload
+	// Has are the containers and images that the workload has; empty where it does not exist.
+	Has string
 }
 
 func (e *Missing) Error() string {
+	if e.Has != "" {
+		return fmt.Sprintf("%s in %s has no such container or image: it has %s", e.Workload, e.Namespace, e.Has)
+	}
 	return fmt.Sprintf("no %s in namespace %s", e.Workload, e.Namespace)
 }
 

@@ -99,3 +99,38 @@ func TestAClusterThatWasNamedIsNoClone(t *testing.T) {
 		t.Errorf("who names nothing: exit code %d, %q and %q", code, out, errs)
 	}
 }
+
+func TestWhatWasMistypedIsNamed(t *testing.T) {
+	dir, _ := testRepository(t)
+	empty := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		args []string
+		says string
+	}{
+		"a kubeconfig that says nothing":     {[]string{"get", "--kubeconfig=" + empty}, "no cluster: " + empty + " names no cluster, and this is no pod\n"},
+		"a folder that is not there":         {[]string{"blame", "ghcr.io/acme/backend:v1.1.0", "--repo", dir, "--path", "app"}, "--path app: no such folder in the repository at "},
+		"a file in place of a folder":        {[]string{"blame", "ghcr.io/acme/backend:v1.1.0", "--repo", dir, "--path", "apps/production/backend.yaml"}, "--path apps/production/backend.yaml is a file: give its folder, apps/production"},
+		"a folder of this machine":           {[]string{"revert", "ghcr.io/acme/backend:v1.1.0", "--dry-run", "--repo", dir, "--path", dir + "/apps"}, "no such folder in the repository at "},
+		"a folder that has not the workload": {[]string{"blame", "deploy/backend", "--repo", dir, "--path", "app"}, "--path app: no such folder in the repository at "},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := call(t, tt.args...)
+			if code == exitOK || out != "" || !strings.Contains(errs, tt.says) {
+				t.Errorf("exit code %d, %q and %q, want …%s…", code, out, errs, tt.says)
+			}
+		})
+	}
+}
+
+func TestWhatALaterCommitSaysIsCommitted(t *testing.T) {
+	dir, _ := testRepository(t)
+	bump(t, dir, "v1.2.0")
+	code, _, errs := call(t, "blame", "ghcr.io/acme/backend:v1.2.0", "--repo", dir, "--rev", "HEAD~1")
+	if code != exitError || strings.Contains(errs, "not committed") || !strings.Contains(errs, "does not say ghcr.io/acme/backend:v1.2.0") {
+		t.Errorf("exit code %d and %q", code, errs)
+	}
+}

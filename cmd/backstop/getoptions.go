@@ -25,7 +25,7 @@ func (o *getOptions) parse(args []string) (string, error) {
 		return "", err
 	}
 	if o.watch && (o.output == "json" || o.output == "yaml") {
-		return "", badUsage("--watch prints for people: leave -o %s out, or have kubectl get watch", o.output)
+		return "", badUsage("--watch prints for people: leave -o %[1]s out, or use kubectl get -w -o %[1]s", o.output)
 	}
 	if len(args) == 0 {
 		return "rollbacks", nil

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -166,10 +168,30 @@ func (l *lookup) offline(ctx context.Context, arg string, wl v1alpha1.Workload, 
 		arg, err = oneImage(wl, images)
 	}
 	if err != nil {
+		err = out.mistyped(err)
 		_ = git.Close()
 		return nil, "", err
 	}
 	return out, arg, nil
+}
+
+// mistyped says that --path names no folder, where that is why nothing was found. It gives any other error as it is.
+func (l *local) mistyped(err error) error {
+	dir := l.query.Root.Path
+	if err == nil || dir == "" {
+		return err
+	}
+	tree, terr := l.Tree()
+	if terr != nil {
+		return err
+	}
+	switch info, serr := fs.Stat(tree, strings.TrimPrefix(dir, "/")); {
+	case errors.Is(serr, fs.ErrNotExist):
+		return badUsage("--path %s: no such folder in the repository at %s", oneLine(dir), text.Short(l.Tip()))
+	case serr == nil && info.Mode().IsRegular():
+		return badUsage("--path %s is a file: give its folder, %s", oneLine(dir), oneLine(path.Dir(dir)))
+	}
+	return err
 }
 
 func oneImage(wl v1alpha1.Workload, images []string) (string, error) {
@@ -199,7 +221,7 @@ func (l *local) blame(ctx context.Context, image string) (v1alpha1.Suspect, erro
 	s, err := l.Blame(ctx, l.query)
 	// Without a cluster no policy is known: that does not mention who wrote the value.
 	s.ByHand = ""
-	return s, uncommitted(ctx, l.dir, l.Tip(), image, err)
+	return s, l.mistyped(uncommitted(ctx, l.dir, l.Tip(), image, err))
 }
 
 func (l *local) former(ctx context.Context, s v1alpha1.Suspect) ([]reconcile.Former, error) {

@@ -46,7 +46,7 @@ func TestExitCodesAndFirstLines(t *testing.T) {
 		"an unknown kind is usage":                {[]string{"trace", "widget", "x"}, exitUsage, `"widget" is no kind of workload`},
 		"doctor wants a workload":                 {[]string{"doctor", "ghcr.io/a/b:1"}, exitUsage, "want KIND/NAME, such as deploy/backend"},
 		"doctor of one has no -A":                 {[]string{"doctor", "deploy", "x", "-A"}, exitUsage, "a workload is of one namespace"},
-		"no kubeconfig names where it was looked": {[]string{"get", "--kubeconfig="}, exitError, "no kubeconfig in "},
+		"no kubeconfig names where it was looked": {[]string{"get", "--kubeconfig="}, exitError, "no cluster: there is no kubeconfig "},
 		"too many arguments are usage":            {[]string{"version", "now"}, exitUsage, ""},
 		"a missing name is usage":                 {[]string{"approve"}, exitUsage, "want the name of one Rollback: the command get lists them"},
 		"blame of nothing is usage":               {[]string{"blame"}, exitUsage, "want IMAGE, KIND/NAME or KIND NAME"},

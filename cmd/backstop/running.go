@@ -35,7 +35,11 @@ func liveImage(ctx context.Context, cl client.Client, ns string, wl v1alpha1.Wor
 			strings.Join(images, ", "))
 	}
 	if len(images) == 0 {
-		return "", fmt.Errorf("%s has no container %q", wl, container)
+		var names []string
+		for _, c := range slices.Concat(t.InitContainers, t.Containers) {
+			names = append(names, c.Name)
+		}
+		return "", badUsage("%s has no container %q: it has %s", wl, container, strings.Join(names, ", "))
 	}
 	return images[0], nil
 }
@@ -64,8 +68,8 @@ func runs(ctx context.Context, cl client.Client, ns, ref string) (found []v1alph
 	}
 	found, err = runsLike(ctx, cl, ns, func(have string) bool { return image.SameRepository(have, ref) })
 	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("no workload in namespace %s names %s, or another image of its repository: give -n NAMESPACE, "+
-			"or --repo DIR to look in Git alone", ns, ref)
+		err = fmt.Errorf("no workload in namespace %s names %s, or another image of its repository: give another "+
+			"namespace (-n), a workload as KIND/NAME, or --repo DIR to look in Git alone", ns, ref)
 	}
 	return found[:min(maxLeads, len(found))], false, err
 }

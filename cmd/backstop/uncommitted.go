@@ -25,7 +25,7 @@ func uncommitted(ctx context.Context, dir, tip, image string, err error) error {
 		return string(out)
 	}
 	found := grep("--full-name", "--untracked", "--", ":/")
-	if found == "" || grep(tip, "--", ":/") != "" {
+	if found == "" || grep(tip, "--", ":/") != "" || grep("HEAD", "--", ":/") != "" {
 		return err
 	}
 	file, rest, _ := strings.Cut(found, ":")

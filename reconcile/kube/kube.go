@@ -50,7 +50,7 @@ func Config(kubeconfig, context string) (cfg *rest.Config, namespace string, err
 			return nil, "", fmt.Errorf("%w: %s has no current-context: name one of %s", ErrNoCluster, where,
 				strings.Join(slices.Sorted(maps.Keys(raw.Contexts)), ", "))
 		}
-		return nil, "", fmt.Errorf("%w: no kubeconfig in %s, and this is no pod", ErrNoCluster, where)
+		return nil, "", fmt.Errorf("%w: %s, and this is no pod", ErrNoCluster, without(rules.GetLoadingPrecedence()))
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("no cluster: %w", err)
@@ -60,6 +60,18 @@ func Config(kubeconfig, context string) (cfg *rest.Config, namespace string, err
 	}
 	cfg.UserAgent = "backstop/" + build.Version()
 	return cfg, namespace, nil
+}
+
+// without says of kubeconfigs that they are not there, or else that they say nothing.
+func without(files []string) string {
+	there := slices.DeleteFunc(slices.Clone(files), func(file string) bool {
+		_, err := os.Stat(file)
+		return err != nil
+	})
+	if len(there) == 0 {
+		return "there is no kubeconfig " + strings.Join(files, ", ")
+	}
+	return strings.Join(there, ", ") + " names no cluster"
 }
 
 // Client reads and writes live, as Backstop's field manager, with the kinds of Kubernetes, Flux and Backstop. An object
