@@ -97,7 +97,7 @@ func (v *view) heldWhy() string {
 		why += ": " + tagOr(held.Not) + " " + v.whyHeld()
 	}
 	if !held.Since.IsZero() {
-		why += ", " + v.ago(held.Since)
+		why += "; the hold was written " + v.ago(held.Since)
 	}
 	return why
 }

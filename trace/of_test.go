@@ -246,7 +246,7 @@ func TestEveryConditionIsSaidWithItsFix(t *testing.T) {
 		"there is no marker behind a tag":        {func(f *Facts) { node(f).Policy, node(f).Part = "", manifest.PartTag }, HopMarker, Blocked, "without a marker", `"production:backend:tag"`},
 		"the marker names nothing":               {func(f *Facts) { node(f).Policy = "production:nothing" }, HopMarker, Blocked, "no such ImagePolicy", `"production:backend"`},
 		"the marker names another environment's": {func(f *Facts) { node(f).Policy = "staging:backend" }, HopMarker, Blocked, "another environment's policy", `"production:backend"`},
-		"the marker is held":                     {func(f *Facts) { node(f).Held = &manifest.Mark{Not: tagOf(newer), Since: noon.Add(-time.Hour)} }, HopMarker, Blocked, "holds image automation off: production-v1.1.0-1700000100 could not run, 60m ago", "take backstop:hold out"},
+		"the marker is held":                     {func(f *Facts) { node(f).Held = &manifest.Mark{Not: tagOf(newer), Since: noon.Add(-time.Hour)} }, HopMarker, Blocked, "holds image automation off: production-v1.1.0-1700000100 could not run; the hold was written 60m ago", "take backstop:hold out"},
 		"the marker is held for a Rollback":      {held, HopMarker, Blocked, "could not run", "or: backstop lift backend-1f2e-1 -n production"},
 		"the hold is of an adopted change by hand": {func(f *Facts) {
 			held(f)

@@ -134,3 +134,13 @@ func TestWhatALaterCommitSaysIsCommitted(t *testing.T) {
 		t.Errorf("exit code %d and %q", code, errs)
 	}
 }
+
+func TestRevertOfWhatGitNoLongerSays(t *testing.T) {
+	dir, _ := testRepository(t)
+	for _, more := range [][]string{nil, {"--to", "v0.9.0"}} {
+		code, _, errs := call(t, append([]string{"revert", "ghcr.io/acme/backend:v1.0.0", "--repo", dir, "--dry-run"}, more...)...)
+		if want := "git no longer says ghcr.io/acme/backend:v1.0.0, since "; code != exitError || !strings.Contains(errs, want) {
+			t.Errorf("%v: exit code %d and %q, want …%s…", more, code, errs, want)
+		}
+	}
+}

@@ -80,12 +80,7 @@ func drifts(ctx context.Context, core kubernetes.Interface, cl client.Client, ns
 	}
 	rows := []driftRow{}
 	for _, f := range found {
-		row := driftRow{Namespace: f.Namespace, Git: f.Git, Change: f.Change}
-		if r, was := known.of(f.Namespace, f.Change.Workload, f.Change.Container, f.Change.Drift.Live); r != nil {
-			row.Rollback = r.Name
-			row.Change.Drift.Read, row.Change.Drift.Unread = was.Read, was.Unread
-		}
-		rows = append(rows, row)
+		rows = append(rows, known.row(f))
 	}
 	slices.SortStableFunc(rows, func(a, b driftRow) int { return strings.Compare(a.Namespace, b.Namespace) })
 	return rows, nil
@@ -138,19 +133,34 @@ type records struct {
 	all  []v1alpha1.Rollback
 }
 
+// row is a change by hand with what the Rollback about it says. It is the same at each look.
+func (k *records) row(f watcher.Adrift) driftRow {
+	out := driftRow{Namespace: f.Namespace, Git: f.Git, Change: f.Change}
+	if at := f.Change.Drift.At; at != nil {
+		out.Change.Since = *at
+	}
+	if r, was := k.of(f.Namespace, f.Change.Workload, f.Change.Container, f.Change.Drift.Live); r != nil {
+		out.Rollback = r.Name
+		out.Change.ID, out.Change.Since = was.ID, was.Since
+		out.Change.Drift.Read, out.Change.Drift.Unread = was.Drift.Read, was.Drift.Unread
+	}
+	return out
+}
+
 // of finds the newest Rollback about a container that runs an image by hand, and what it says of it; nil where there is
 // none.
-func (k *records) of(ns string, w v1alpha1.Workload, container, live string) (*v1alpha1.Rollback, *v1alpha1.Drift) {
+func (k *records) of(ns string, w v1alpha1.Workload, container, live string) (*v1alpha1.Rollback, *v1alpha1.Failure) {
 	var newest *v1alpha1.Rollback
-	var says *v1alpha1.Drift
+	var says *v1alpha1.Failure
 	for i := range k.all {
 		r := &k.all[i]
 		if r.Namespace != ns || newest != nil && r.CreationTimestamp.Before(&newest.CreationTimestamp) {
 			continue
 		}
-		for _, f := range r.Status.Failures {
+		for j := range r.Status.Failures {
+			f := &r.Status.Failures[j]
 			if f.Drift != nil && f.Workload == w && f.Container == container && f.Drift.Live == live {
-				newest, says = r, f.Drift
+				newest, says = r, f
 			}
 		}
 	}
@@ -172,7 +182,7 @@ func (k *records) Want(
 			out.Why[c] = "no Rollback tells yet what it says"
 			continue
 		}
-		out.Images[c], says, open = r.Spec.Subject.Name, was, open || !r.Status.Ended()
+		out.Images[c], says, open = r.Spec.Subject.Name, was.Drift, open || !r.Status.Ended()
 	}
 	if !open {
 		applied, err := k.flux.Applied(ctx, namespace, w, since)

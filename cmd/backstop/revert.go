@@ -172,7 +172,11 @@ func (o *revertOptions) find(ctx context.Context, repo repository, ref string) (
 			seen = append(seen, short)
 		}
 	}
-	if o.to != "" {
+	switch gone := s.GoneSince; {
+	case gone != nil && len(seen) == 0:
+		return reconcile.Revert{}, fmt.Errorf("git no longer says %s, since %s (%s): nothing to revert", ref,
+			text.Short(gone.Commit), oneLine(gone.Subject))
+	case o.to != "" && len(seen) > 0:
 		return reconcile.Revert{}, fmt.Errorf("--to %s was never here; earlier values are: %s", o.to,
 			strings.Join(seen, ", "))
 	}
