@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/backstop-dev/backstop/api/v1alpha1"
 )
@@ -94,7 +95,7 @@ func applyScope(f Facts) string {
 	s := &f.Rollback.Status
 	lines := append(rollouts(s), applyFiles(s)...)
 	for _, found := range s.Searches() {
-		if found.Unblamed != "" {
+		if found.Unblamed != "" && !inRecord(s, found.Unblamed) {
 			lines = append(lines, "*No commit is blamed* "+foreign(found.Unblamed, 500))
 		}
 		if len(found.ChangedBy) < 2 {
@@ -107,11 +108,19 @@ func applyScope(f Facts) string {
 	return fit(lines...)
 }
 
+// inRecord reports that the record at the card's end has these words too.
+func inRecord(s *v1alpha1.RollbackStatus, words string) bool {
+	o := s.Outcome
+	return o != nil && o.Result != v1alpha1.ResultRejected && strings.Contains(o.Message, words)
+}
+
 // applyFiles reports which files go back, and what that changes besides, or why they do not.
 func applyFiles(s *v1alpha1.RollbackStatus) []string {
 	t := s.Target
 	switch {
 	case t == nil || !s.Suspect.ByFiles():
+		return nil
+	case t.Refused != nil && inRecord(s, t.Refused.Message):
 		return nil
 	case t.Refused != nil:
 		return []string{"*Not reverted here* " + foreign(t.Refused.Message, 500)}

@@ -181,7 +181,7 @@ func waitsFor(s *v1alpha1.RollbackStatus) string {
 	if s.Waiting == nil || s.Question != nil {
 		return ""
 	}
-	return "*Waits for* " + foreign(s.Waiting.Why, 800)
+	return "*Waiting* " + foreign(s.Waiting.Why, 800)
 }
 
 // record is what stands instead of buttons when all is over: how it ended, who decided, what was pushed, how long it
