@@ -34,6 +34,7 @@ var nevers = []neverAhead{
 		return "namespace " + w.Rollback.Namespace + " does not allow it: label it " +
 			FastForwardLabel + "=" + FastForwardAllowed
 	},
+	neverElsewhere,
 	func(_ *World, a *Ahead, _ *AheadWorkload) string {
 		if len(a.Suspended) == 0 {
 			return ""
@@ -89,6 +90,14 @@ func saysIf(so bool, sentence string) string {
 		return sentence
 	}
 	return ""
+}
+
+// neverElsewhere: the check that runs, and all that was asked of Flux, is that of what applies the suspect's workload.
+func neverElsewhere(w *World, _ *Ahead, o *AheadWorkload) string {
+	if o.Elsewhere == "" {
+		return ""
+	}
+	return o.Elsewhere + ": only what " + w.Rollback.Status.Suspect.Reconciler.String() + " applies is fast-forwarded"
 }
 
 // neverDependents: what waits for a green check must not take the bad revision's for one.

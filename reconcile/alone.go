@@ -61,7 +61,7 @@ func landedAsked(w *World) Step {
 		return landedBy(w, verdictByMerge(w))
 	}
 	if now := w.PullRequest; now != nil && now.State == v1alpha1.PullRequestMerged {
-		if seen := sightOf(s.PullRequest, now); !sameSight(s.PullRequest, &seen) {
+		if seen := sightOf(s.PullRequest, now, w.Now); !sameSight(s.PullRequest, &seen) {
 			return Step{Do: DoPullRequest, Why: "the pull request changed"}
 		}
 	}

@@ -50,6 +50,7 @@ var texts = map[string]int{
 	"PullRequest.Because":    512,
 	"PullRequest.By":         253,
 	"PullRequest.Foreign":    512,
+	"PullRequest.Missed":     320,
 	"PullRequest.NotMerged":  512,
 	"PullRequest.URL":        512,
 	"MarkedValue.File":       v1alpha1.MaxPath,

@@ -148,7 +148,7 @@ func (e *Engine) deletePod(ctx context.Context, w *World, step Step, rb *v1alpha
 // policy wants none, by pull request. The record says that it is lifted once none stands.
 func (e *Engine) fillLift(ctx context.Context, w *World, step Step, rb *v1alpha1.Rollback) error {
 	s := &rb.Status
-	if s.LiftPullRequest != nil && w.Lifting != nil {
+	if s.LiftPullRequest != nil && (w.Lifting != nil || missedLift(w)) {
 		return e.followLift(ctx, w, rb)
 	}
 	origin, err := e.Flux.Reopen(ctx, w.Rollback.Namespace, *s.Suspect, w.Policy.Source, time.Time{})

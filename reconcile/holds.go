@@ -84,7 +84,7 @@ func liftedBy(w *World, at []int32) string {
 			return "the later hold against " + w.Branch.Held[i].Not
 		}
 	}
-	if pr := s.LiftPullRequest; pr != nil {
+	if pr := s.LiftPullRequest; pr != nil && !pr.Spent() {
 		return fmt.Sprintf("pull request %d%s", pr.Number, mergedOrNot(w.Lifting))
 	}
 	for _, t := range w.Branch.Commits {

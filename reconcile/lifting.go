@@ -29,12 +29,18 @@ func lifting(w *World, step Step) Step {
 	case now == nil && pr.State == v1alpha1.PullRequestOpen:
 		return waits("the hold stands: %s, which lifts it, cannot be read: %s", name, orElse(w.NoPullRequest,
 			"its provider does not answer"))
-	case now != nil && liftChanged(pr, now):
+	case now != nil && liftChanged(pr, now, w.Now):
 		return Step{Do: DoLift, By: step.By, Why: name + " changed"}
 	case pr.State == v1alpha1.PullRequestClosed:
 		step := waits("the hold stands: %s, which lifts it, was closed without a merge%s: %s", name, byWhom(pr.By), pr.URL)
 		step.Wait = restAgain
 		return step
+	case pr.Missed != "":
+		step := waits("the hold stands: %s, which lifts it, %s: %s", name, pr.Missed, pr.URL)
+		step.Wait = restAgain
+		return step
+	case missedLift(w):
+		return Step{Do: DoLift, By: step.By, Why: name + " is merged, and the hold stands"}
 	case pr.State == v1alpha1.PullRequestMerged:
 		return waits("%s, which lifts the hold, is merged%s, and %s does not show it yet", name, byWhom(pr.By),
 			s.Suspect.Branch)
@@ -49,16 +55,22 @@ func lifting(w *World, step Step) Step {
 		pr.URL)
 }
 
-// asksAnew reports whether a person asked for the lift since a pull request for it was opened that is closed. A wish
-// that is dated ahead would be newer than each that comes of it, and none could be closed.
+// asksAnew reports whether a person asks for the lift of whose wish no pull request came yet, and nothing comes of the
+// one that is there.
 func asksAnew(w *World) bool {
-	pr, wish := w.Rollback.Status.LiftPullRequest, w.Rollback.LiftWish()
-	return pr.State == v1alpha1.PullRequestClosed && wish != nil && pr.At.Before(&wish.At) &&
-		!wish.At.After(w.Now.Add(sameHold))
+	return w.Rollback.Status.LiftPullRequest.Spent() && w.Rollback.LiftWish() != nil && !w.Rollback.LiftSpent()
 }
 
-func liftChanged(pr *v1alpha1.PullRequest, now *PullRequest) bool {
-	seen := sightOf(pr, now)
+// missedLift reports that the lift's pull request is merged for long, and the branch does not show it: somebody had it
+// bring something else, or wrote the hold again.
+func missedLift(w *World) bool {
+	pr := w.Rollback.Status.LiftPullRequest
+	return pr != nil && pr.State == v1alpha1.PullRequestMerged && pr.Missed == "" &&
+		notYetFor(pr, w.Now) > giveUp(w.Policy)
+}
+
+func liftChanged(pr *v1alpha1.PullRequest, now *PullRequest, at time.Time) bool {
+	seen := sightOf(pr, now, at)
 	return !sameSight(pr, &seen)
 }
 
@@ -91,14 +103,24 @@ func (e *Engine) readLift(ctx context.Context, w *World, src Source) {
 		w.Lifting, err = forge.Read(within, s.LiftPullRequest.Number)
 	}
 	if err != nil {
-		w.Lifting, w.NoPullRequest = nil, cut(err.Error(), 500)
+		w.Lifting, w.NoPullRequest = nil, brief(err.Error())
 	}
 }
 
 // followLift writes down what is seen of the lift's pull request, and merges it where it may.
 func (e *Engine) followLift(ctx context.Context, w *World, rb *v1alpha1.Rollback) error {
-	next := sightOf(rb.Status.LiftPullRequest, w.Lifting)
-	rb.Status.LiftPullRequest, rb.Status.Waiting = &next, nil
+	s := &rb.Status
+	s.Waiting = nil
+	if missedLift(w) {
+		s.LiftPullRequest.Missed = "is merged" + byWhom(s.LiftPullRequest.By) + ", and " + s.Suspect.Branch +
+			" does not show it"
+		return nil
+	}
+	next := sightOf(s.LiftPullRequest, w.Lifting, w.Now)
+	s.LiftPullRequest = &next
+	if to := w.Lifting.Base; next.State == v1alpha1.PullRequestMerged && retargeted(w, w.Lifting) != "" {
+		next.Missed = "was merged into " + cut(to, 128) + byWhom(next.By) + ", and not into " + s.Suspect.Branch
+	}
 	if !mergesLift(w) {
 		return nil
 	}
@@ -159,9 +181,12 @@ func (e *Engine) proposeLift(ctx context.Context, w *World, rb *v1alpha1.Rollbac
 	if err != nil {
 		return err
 	}
-	next := sightOf(&v1alpha1.PullRequest{Because: brief(because)}, pr)
+	next := sightOf(&v1alpha1.PullRequest{Because: brief(because)}, pr, e.Now())
 	next.Number, next.URL, next.Branch, next.At = pr.Number, brief(pr.URL), l.Onto, v1alpha1.NewTime(e.Now())
 	next.Head, next.Own = head, true
+	if wish := rb.LiftWish(); wish != nil {
+		next.AskedAt = &wish.At
+	}
 	s.LiftPullRequest, s.Waiting = &next, nil
 	return nil
 }

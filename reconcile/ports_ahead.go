@@ -67,6 +67,8 @@ type AheadWorkload struct {
 	Workload v1alpha1.Workload
 	// Gone means that it does not exist any more.
 	Gone bool
+	// Elsewhere tells who applies it, where that is not the suspect's Kustomization or HelmRelease; empty where it is.
+	Elsewhere string
 	// LeftAlone is the mark by which Flux is told not to touch it as usual; empty for none.
 	LeftAlone string
 	// Paused, ByHand and Partition are what keeps a rollout from replacing pods by itself.

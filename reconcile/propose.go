@@ -43,7 +43,7 @@ func watched(w *World) (Step, bool) {
 	if now == nil {
 		return Step{}, false
 	}
-	if seen := sightOf(pr, now); !sameSight(pr, &seen) {
+	if seen := sightOf(pr, now, w.Now); !sameSight(pr, &seen) {
 		return Step{Do: DoPullRequest, Why: "the pull request changed"}, true
 	}
 	switch {
@@ -69,7 +69,7 @@ func notShown(w *World) Step {
 		return movedOn(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after pull request %d, which "+
 			"brought no hold", badInWords(w), s.Suspect.Branch, pr.Number)
 	}
-	if w.Now.Sub(pr.At.Time) > giveUp(w.Policy) {
+	if notYetFor(pr, w.Now) > giveUp(w.Policy) {
 		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number,
 			byWhom(pr.By), s.Suspect.Branch, badInWords(w), pr.URL)
 	}
@@ -109,7 +109,7 @@ func proposed(w *World) Step {
 		return Step{Do: DoWait, Wait: proposedAgain, Why: fmt.Sprintf("pull request %d cannot be read: %s", pr.Number,
 			orElse(w.NoPullRequest, "its provider does not answer")), Refused: w.NoPullRequestKind}
 	}
-	if seen := sightOf(pr, now); !sameSight(pr, &seen) {
+	if seen := sightOf(pr, now, w.Now); !sameSight(pr, &seen) {
 		return Step{Do: DoPullRequest, Why: "the pull request changed"}
 	}
 	switch pr.State {

@@ -179,6 +179,19 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 			w.Rollback.Status.LiftPullRequest.State, w.Rollback.Status.LiftPullRequest.By = state, "jane"
 		}
 	}
+	lately := func(state v1alpha1.PullRequestState) func(*World) {
+		return func(w *World) {
+			ends(state)(w)
+			now := v1alpha1.NewTime(w.Now)
+			w.Rollback.Status.LiftPullRequest.MergedAt = &now
+		}
+	}
+	// asked has the pull request come of a wish.
+	asked := func(w *World, at time.Time) {
+		w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "joe", At: v1alpha1.NewTime(at)}
+		wish := w.Rollback.Spec.Lift.At
+		w.Rollback.Status.LiftPullRequest.AskedAt = &wish
+	}
 	for name, tt := range map[string]struct {
 		change func(w *World)
 		do     Effect
@@ -204,18 +217,71 @@ func TestAHoldThatIsLiftedByPullRequest(t *testing.T) {
 			ends(v1alpha1.PullRequestClosed)(w)
 			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "joe", At: v1alpha1.NewTime(w.Now)}
 		}, DoLift, "a person lifted"},
-		"closed, and the wish is dated ahead": {func(w *World) {
+		"closed, and its wish is dated ahead": {func(w *World) {
 			ends(v1alpha1.PullRequestClosed)(w)
-			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "joe", At: v1alpha1.NewTime(w.Now.AddDate(900, 0, 0))}
+			asked(w, w.Now.AddDate(900, 0, 0))
 		}, DoWait, "closed without a merge by jane"},
-		"merged, not seen yet": {ends(v1alpha1.PullRequestMerged), DoWait, "does not show it yet"},
-		"merged":               {func(w *World) { ends(v1alpha1.PullRequestMerged)(w); w.Branch.Held = nil }, DoLifted, "pull request 8, merged by jane"},
+		"closed, and another one asks who is earlier by the clock": {func(w *World) {
+			ends(v1alpha1.PullRequestClosed)(w)
+			asked(w, w.Now.AddDate(900, 0, 0))
+			w.Rollback.Spec.Lift.At = v1alpha1.NewTime(w.Now)
+		}, DoLift, "a person lifted"},
+		"merged, not seen yet": {lately(v1alpha1.PullRequestMerged), DoWait, "does not show it yet"},
+		"merged into another branch": {func(w *World) {
+			lately(v1alpha1.PullRequestMerged)(w)
+			w.Rollback.Status.LiftPullRequest.Missed, w.Lifting = "was merged into release by jane, and not into main", nil
+		}, DoWait, "pull request 8, which lifts it, was merged into release by jane, and not into main: https"},
+		"merged into another branch, and another one asks": {func(w *World) {
+			lately(v1alpha1.PullRequestMerged)(w)
+			w.Rollback.Status.LiftPullRequest.Missed, w.Lifting = "was merged into release by jane, and not into main", nil
+			w.Rollback.Spec.Lift = &v1alpha1.LiftRequest{By: "joe", At: v1alpha1.NewTime(w.Now)}
+		}, DoLift, "a person lifted"},
+		"merged long ago, and the hold stands": {ends(v1alpha1.PullRequestMerged), DoLift, "pull request 8 is merged, and the hold stands"},
+		"closed, and somebody else took the hold away": {func(w *World) {
+			ends(v1alpha1.PullRequestClosed)(w)
+			w.Branch.Held = nil
+		}, DoLifted, "a commit that took the prefix away"},
+		"merged": {func(w *World) { ends(v1alpha1.PullRequestMerged)(w); w.Branch.Held = nil }, DoLifted, "pull request 8, merged by jane"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent))
 			tt.change(&w)
 			if step := decide(w); step.Do != tt.do || !strings.Contains(step.Why+step.By, tt.says) {
 				t.Errorf("%s: %s %s, want %s: …%s…", step.Do, step.Why, step.By, tt.do, tt.says)
+			}
+		})
+	}
+}
+
+// A lift that went elsewhere, or that was edited away, is written down as missed: another one may be asked for.
+func TestALiftThatWasMergedAndMissedIsWrittenDown(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(w *World, pr *v1alpha1.PullRequest)
+		missed string
+	}{
+		"merged into another branch": {func(w *World, _ *v1alpha1.PullRequest) {
+			w.Lifting = &PullRequest{Number: 8, State: v1alpha1.PullRequestMerged, Base: "release", By: "jane"}
+		}, "was merged into release by jane, and not into main"},
+		"merged into its own": {func(w *World, _ *v1alpha1.PullRequest) {
+			w.Lifting = &PullRequest{Number: 8, State: v1alpha1.PullRequestMerged, Base: "main", By: "jane"}
+		}, ""},
+		"merged long ago": {func(w *World, pr *v1alpha1.PullRequest) {
+			long := v1alpha1.NewTime(w.Now.Add(-48 * time.Hour))
+			pr.State, pr.By, pr.MergedAt = v1alpha1.PullRequestMerged, "jane", &long
+		}, "is merged by jane, and main does not show it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := aWorld(landed, ended(v1alpha1.ResultVerified), held, selectsImage("reg/backend:v3", FindingPresent))
+			pr := &v1alpha1.PullRequest{Number: 8, State: v1alpha1.PullRequestOpen, At: v1alpha1.NewTime(w.Now.Add(-72 * time.Hour))}
+			w.Rollback.Status.LiftPullRequest = pr
+			tt.change(&w, pr)
+			rb := w.Rollback.DeepCopy()
+			if err := (&Engine{}).followLift(t.Context(), &w, rb); err != nil {
+				t.Fatal(err)
+			}
+			got := rb.Status.LiftPullRequest
+			if got.Missed != tt.missed || got.State == v1alpha1.PullRequestMerged && got.MergedAt == nil {
+				t.Errorf("got %+v", got)
 			}
 		})
 	}

@@ -142,6 +142,16 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 			seen(w, v1alpha1.PullRequestMerged)
 			w.Rollback.Status.PullRequest.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
 		}, DoOutcome, v1alpha1.ResultFailed, "was merged by jane, and main still says reg/api:v2"},
+		"merged a moment ago, after a long time": {7, func(w *World) {
+			seen(w, v1alpha1.PullRequestMerged)
+			pr, at := w.Rollback.Status.PullRequest, v1alpha1.NewTime(w.Now.Add(-time.Minute))
+			pr.At, pr.MergedAt = v1alpha1.NewTime(w.Now.Add(-50*time.Hour)), &at
+		}, DoWait, "", "does not show it yet"},
+		"merged long ago, edited away": {7, func(w *World) {
+			seen(w, v1alpha1.PullRequestMerged)
+			pr, at := w.Rollback.Status.PullRequest, v1alpha1.NewTime(w.Now.Add(-2*time.Hour))
+			pr.At, pr.MergedAt = v1alpha1.NewTime(w.Now.Add(-50*time.Hour)), &at
+		}, DoOutcome, v1alpha1.ResultFailed, "was merged by jane, and main still says reg/api:v2"},
 		"not opened in time": {0, func(w *World) {
 			w.Rollback.Status.Verdict.At = v1alpha1.NewTime(w.Now.Add(-2 * time.Hour))
 		}, DoOutcome, v1alpha1.ResultFailed, "could not be pushed in time"},

@@ -55,7 +55,7 @@ func (e *Engine) readPullRequest(ctx context.Context, w *World, src Source) {
 		w.PullRequest, err = forge.Read(within, pr.Number)
 	}
 	if err != nil {
-		w.PullRequest, w.NoPullRequest, w.NoPullRequestKind = nil, cut(err.Error(), 500), KindOf(err)
+		w.PullRequest, w.NoPullRequest, w.NoPullRequestKind = nil, brief(err.Error()), KindOf(err)
 	}
 }
 
@@ -138,7 +138,7 @@ const becausePolicy = "the policy's delivery is PullRequest"
 func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, rb *v1alpha1.Rollback) error {
 	s := &rb.Status
 	if w.PullRequest != nil {
-		seen := sightOf(s.PullRequest, w.PullRequest)
+		seen := sightOf(s.PullRequest, w.PullRequest, w.Now)
 		s.PullRequest, s.Waiting = &seen, nil
 		if !bringsOther(w) {
 			return nil
@@ -180,7 +180,7 @@ func (e *Engine) fillPullRequest(ctx context.Context, w *World, _ Step, rb *v1al
 		return noPullRequest(s, err)
 	}
 	e.tellMore(ctx, w, p.forge, pr, tells)
-	next := sightOf(s.PullRequest, pr)
+	next := sightOf(s.PullRequest, pr, e.Now())
 	next.Number, next.URL, next.Branch, next.At = pr.Number, brief(pr.URL), branch, v1alpha1.NewTime(e.Now())
 	next.Head, next.Base, next.Own = pr.Head, put.Base, put.Own && put.Head == pr.Head
 	s.PullRequest, s.Waiting = &next, nil
@@ -326,7 +326,7 @@ func (e *Engine) fillMerged(_ context.Context, w *World, _ Step, rb *v1alpha1.Ro
 		}
 	}
 	if pr := *s.PullRequest; w.PullRequest != nil {
-		pr = sightOf(&pr, w.PullRequest)
+		pr = sightOf(&pr, w.PullRequest, w.Now)
 		s.PullRequest = &pr
 	}
 	s.Change, s.Waiting = c, nil

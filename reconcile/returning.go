@@ -68,7 +68,7 @@ func (e *Engine) fillReturning(ctx context.Context, w *World, _ Step, rb *v1alph
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		out.Unread = cut(err.Error(), texts["Returning.Unread"])
+		out.Unread = cut(text.Mask(err.Error()), texts["Returning.Unread"])
 		return nil
 	case open.More:
 		out.Unread = fmt.Sprintf("only the newest %d open pull requests were read", len(open.PullRequests))

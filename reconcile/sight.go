@@ -23,10 +23,13 @@ const (
 	readWithin = 5 * time.Second
 )
 
-// sightOf is what the record says of a pull request as it is now.
-func sightOf(pr *v1alpha1.PullRequest, now *PullRequest) v1alpha1.PullRequest {
+// sightOf is what the record says of a pull request as it is seen now.
+func sightOf(pr *v1alpha1.PullRequest, now *PullRequest, at time.Time) v1alpha1.PullRequest {
 	out := *pr
 	out.State, out.By = now.State, cut(now.By, 253)
+	if first := v1alpha1.NewTime(at); now.State == v1alpha1.PullRequestMerged && out.MergedAt == nil {
+		out.MergedAt = &first
+	}
 	out.WaitsFor = nil
 	for _, wait := range now.Waits[:min(len(now.Waits), 8)] {
 		wait.Name = cut(wait.Name, 128)
@@ -38,6 +41,15 @@ func sightOf(pr *v1alpha1.PullRequest, now *PullRequest) v1alpha1.PullRequest {
 func sameSight(a, b *v1alpha1.PullRequest) bool {
 	return a.State == b.State && a.By == b.By &&
 		slices.Equal(a.WaitsFor, b.WaitsFor)
+}
+
+// notYetFor is for how long a pull request has been merged whose base does not show it. What was seen merged by an
+// earlier version does not say since when.
+func notYetFor(pr *v1alpha1.PullRequest, now time.Time) time.Duration {
+	if pr.MergedAt != nil {
+		return now.Sub(pr.MergedAt.Time)
+	}
+	return now.Sub(pr.At.Time)
 }
 
 func byWhom(name string) string {

@@ -18,11 +18,12 @@ func orElse(s, otherwise string) string {
 // cut takes at most n runes of foreign text and leaves no control characters in it.
 func cut(s string, n int) string { return text.Cut(text.OneLine(s), n) }
 
-// brief fits one line of what a server, a provider or a person said into what the API takes for a reason.
-func brief(s string) string { return cut(s, 512) }
+// brief fits one line of what a server, a provider or a person said into what the API takes for a reason. Whoever made
+// the words: a secret in them is not recorded.
+func brief(s string) string { return cut(text.Mask(s), 512) }
 
-// sentence fits text into what the API takes for one.
-func sentence(s string) string { return cut(s, 1000) }
+// sentence fits text into what the API takes for one, without secrets.
+func sentence(s string) string { return cut(text.Mask(s), 1000) }
 
 // clock prints a time of day for a sentence.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }

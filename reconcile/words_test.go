@@ -26,6 +26,17 @@ func TestSentencesArePutTogetherOnce(t *testing.T) {
 }
 
 // A proxy or a registry may say in its words what it was asked with.
+// The sentences of the record hold no secret, whichever peer's error has it.
+func TestASecretInASentenceIsNotRecorded(t *testing.T) {
+	const secret = "glpat-abcdefghij0123456789"
+	said := "read the pull request: https://bot:" + secret + "@git.example.com/api/v4: 502 Bad Gateway"
+	for name, got := range map[string]string{"brief": brief(said), "sentence": sentence(said)} {
+		if strings.Contains(got, secret) || !strings.HasSuffix(got, "502 Bad Gateway") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 func TestASecretInWhatAPodWaitsForIsNotRecorded(t *testing.T) {
 	const secret = "glpat-abcdefghij0123456789"
 	w := aWorld()

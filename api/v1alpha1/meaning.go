@@ -77,12 +77,22 @@ func (r *Rollback) LiftWish() *LiftRequest {
 }
 
 // LiftSpent reports whether what a person asked for does nothing any more, so that the next one may ask instead: it was
-// given before the hold stood, or the pull request that came of it was closed.
+// given before the hold stood, or nothing comes any more of the pull request that brings it.
 func (r *Rollback) LiftSpent() bool {
 	l, s := r.Spec.Lift, &r.Status
-	pr := s.LiftPullRequest
-	return l != nil && s.Change != nil &&
-		(l.At.Before(&s.Change.At) || pr != nil && pr.State == PullRequestClosed && !pr.At.Before(&l.At))
+	if l == nil || s.Change == nil {
+		return false
+	}
+	return l.At.Before(&s.Change.At) || s.LiftPullRequest.Spent() && s.LiftPullRequest.brings(l)
+}
+
+// brings reports whether a pull request came of a wish. One that does not say so is from before there was that field,
+// or of a policy: it brings what was asked for by then.
+func (p *PullRequest) brings(l *LiftRequest) bool {
+	if p.AskedAt != nil {
+		return p.AskedAt.Equal(&l.At)
+	}
+	return !p.At.Before(&l.At)
 }
 
 // HeldPolicies are the ImagePolicies that the Rollback holds off, each once, as namespace:name; of one whose holds are

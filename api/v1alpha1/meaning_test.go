@@ -25,6 +25,12 @@ func TestALiftIsForTheHoldThatStoodWhenItWasGiven(t *testing.T) {
 			LiftPullRequest: &PullRequest{State: PullRequestClosed, At: at(12)}}, counts: true, spent: true},
 		"one was closed before": {lift: &LiftRequest{At: at(13)}, status: RollbackStatus{Change: &Change{Hold: "h", At: at(10)},
 			LiftPullRequest: &PullRequest{State: PullRequestClosed, At: at(12)}}, counts: true},
+		"the one that came of it is merged elsewhere": {lift: &LiftRequest{At: at(11)}, status: RollbackStatus{Change: &Change{Hold: "h", At: at(10)},
+			LiftPullRequest: &PullRequest{State: PullRequestMerged, Missed: "was merged into release", At: at(12)}}, counts: true, spent: true},
+		"dated ahead, and the one that came of it is closed": {lift: &LiftRequest{At: at(50)}, status: RollbackStatus{Change: &Change{Hold: "h", At: at(10)},
+			LiftPullRequest: &PullRequest{State: PullRequestClosed, At: at(12), AskedAt: new(at(50))}}, counts: true, spent: true},
+		"earlier by the clock than the one that came of another": {lift: &LiftRequest{At: at(11)}, status: RollbackStatus{Change: &Change{Hold: "h", At: at(10)},
+			LiftPullRequest: &PullRequest{State: PullRequestClosed, At: at(12), AskedAt: new(at(50))}}, counts: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &Rollback{Spec: RollbackSpec{Lift: tt.lift}, Status: tt.status}

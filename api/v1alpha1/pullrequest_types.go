@@ -178,6 +178,21 @@ type PullRequest struct {
 	By string `json:"by,omitempty"`
 	// At is when it was wanted, and then when it was opened.
 	At Time `json:"at"`
+	// MergedAt is when it was first seen to be merged.
+	// +optional
+	MergedAt *Time `json:"mergedAt,omitempty"`
+	// AskedAt is when the person asked for a lift whose wish it brings; empty where nobody did.
+	// +optional
+	AskedAt *Time `json:"askedAt,omitempty"`
+	// Missed explains why the deployed branch does not have the lift that it brings, although it was merged.
+	// +optional
+	// +kubebuilder:validation:MaxLength=320
+	Missed string `json:"missed,omitempty"`
+}
+
+// Spent reports that nothing comes of it any more: it was closed, or is merged and missed its branch.
+func (p *PullRequest) Spent() bool {
+	return p != nil && (p.State == PullRequestClosed || p.Missed != "")
 }
 
 // IsOpen reports whether a pull request is there and was open when it was last seen.

@@ -157,6 +157,10 @@ image again: if that is still the failing one, it comes back. A Rollback with se
 				}
 				old := rb.Spec.Lift
 				if rb.LiftSpent() {
+					// Another wish than the one that was spent, whatever this machine's clock says.
+					if !old.At.Before(&d.At) {
+						d.At = v1alpha1.NewTime(old.At.Add(time.Second))
+					}
 					old = nil
 				}
 				rb.Spec.Lift = widened(old, d, places)

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/backstop-dev/backstop/internal/build"
+	"github.com/backstop-dev/backstop/internal/text"
 	"github.com/backstop-dev/backstop/reconcile/kube"
 )
 
@@ -65,7 +66,7 @@ func (o *options) run(ctx context.Context, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(errs, &slog.HandlerOptions{Level: o.level}))
+	log := slog.New(slog.NewJSONHandler(errs, &slog.HandlerOptions{Level: o.level, ReplaceAttr: text.MaskAttr}))
 	s, err := o.assemble(cfg, log) //nolint:contextcheck // a scrape of the metrics has no context
 	if err != nil {
 		return err

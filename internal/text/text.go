@@ -9,6 +9,7 @@ package text
 
 import (
 	"encoding/base64"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -237,6 +238,17 @@ func Mask(s string) string {
 		s = secrets.ReplaceAllString(s, Redacted)
 	}
 	return withoutLogins(s)
+}
+
+// MaskAttr is the ReplaceAttr of a log's handler that keeps secrets out of it, whoever wrote the words.
+func MaskAttr(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case string:
+		a.Value = slog.StringValue(Mask(v))
+	case error:
+		a.Value = slog.StringValue(Mask(v.Error()))
+	}
+	return a
 }
 
 // Short is the part of a hash that people use: its first 12 characters.

@@ -1,6 +1,9 @@
 package text
 
 import (
+	"bytes"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -259,5 +262,17 @@ func TestDayIsToldWhereTheTimeAloneCouldBeAnother(t *testing.T) {
 		if got := Day(now.Add(after), now); got != want {
 			t.Errorf("after %s: %q, want %q", after, got, want)
 		}
+	}
+}
+
+func TestTheLogHoldsNoSecret(t *testing.T) {
+	const secret = "glpat-abcdefghij0123456789"
+	var out bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: MaskAttr}))
+	log.Error("walk failed with https://bot:"+secret+"@git.example.com/fleet",
+		"error", fmt.Errorf("push: https://bot:%s@git.example.com/fleet: 401", secret), "url", "https://bot:"+secret+"@git.example.com",
+		slog.Group("by", "token", "token="+secret), "after", time.Second)
+	if got := out.String(); strings.Contains(got, secret) || !strings.Contains(got, "401") || !strings.Contains(got, `"after":1000000000`) {
+		t.Errorf("logged %s", got)
 	}
 }

@@ -92,7 +92,7 @@ func (f *Flux) Ahead(ctx context.Context, rb *v1alpha1.Rollback, contains func(t
 		}
 		out.Dependents = append(out.Dependents, more...)
 	}
-	out.Workloads, err = f.aheadWorkloads(ctx, rb)
+	out.Workloads, err = f.aheadWorkloads(ctx, rb, p)
 	return out, err
 }
 
@@ -191,8 +191,8 @@ func (f *Flux) dependentReleases(ctx context.Context, hr *helmv2.HelmRelease) ([
 	return out, err
 }
 
-// aheadWorkloads reads the workloads that failed.
-func (f *Flux) aheadWorkloads(ctx context.Context, rb *v1alpha1.Rollback) ([]reconcile.AheadWorkload, error) {
+// aheadWorkloads reads the workloads that failed. p applies the suspect's.
+func (f *Flux) aheadWorkloads(ctx context.Context, rb *v1alpha1.Rollback, p place) ([]reconcile.AheadWorkload, error) {
 	var out []reconcile.AheadWorkload
 	for _, w := range rb.Status.Workloads() {
 		var containers []string
@@ -201,7 +201,7 @@ func (f *Flux) aheadWorkloads(ctx context.Context, rb *v1alpha1.Rollback) ([]rec
 				containers = append(containers, fl.Container)
 			}
 		}
-		o, err := f.aheadWorkload(ctx, rb, w, containers)
+		o, err := f.aheadWorkload(ctx, rb, w, p, containers)
 		if err != nil {
 			return nil, err
 		}
@@ -210,7 +210,8 @@ func (f *Flux) aheadWorkloads(ctx context.Context, rb *v1alpha1.Rollback) ([]rec
 	return out, nil
 }
 
-func (f *Flux) aheadWorkload(ctx context.Context, rb *v1alpha1.Rollback, w v1alpha1.Workload, containers []string,
+func (f *Flux) aheadWorkload(ctx context.Context, rb *v1alpha1.Rollback, w v1alpha1.Workload, p place,
+	containers []string,
 ) (reconcile.AheadWorkload, error) {
 	out := reconcile.AheadWorkload{Workload: w}
 	kind, known := workload.Of(w.Kind)
@@ -229,7 +230,7 @@ func (f *Flux) aheadWorkload(ctx context.Context, rb *v1alpha1.Rollback, w v1alp
 	o := live.Object
 	out.Workload.UID = o.GetUID()
 	out.Gone = !o.GetDeletionTimestamp().IsZero() || w.UID != "" && w.UID != o.GetUID()
-	out.LeftAlone = leftAlone(o)
+	out.LeftAlone, out.Elsewhere = leftAlone(o), p.elsewhere(o)
 	out.Paused, _, _ = unstructured.NestedBool(o.Object, "spec", "paused")
 	out.ByHand, out.Ordered = live.ByHand(), live.Ordered()
 	partition, _, _ := unstructured.NestedInt64(o.Object, "spec", "updateStrategy", "rollingUpdate", "partition")

@@ -241,6 +241,60 @@ func TestAReleaseThatIsSuspendedOrOfAnotherClusterIsLeftAlone(t *testing.T) {
 	}
 }
 
+// One image may run in workloads of several releases: what is asked of one counts for its own workloads alone.
+func TestAWorkloadThatAnotherOneAppliesIsNotSetByTheFirstOnesWord(t *testing.T) {
+	worker := func(s *scene, labels map[string]string) *appsv1.Deployment {
+		d := s.deployment.DeepCopy()
+		d.Name, d.UID, d.Labels = "worker", "w", labels
+		s.more = append(s.more, d)
+		return d
+	}
+	release := func(s *scene, name, holds string) {
+		hr := &helmv2.HelmRelease{}
+		hr.Namespace, hr.Name = "develop", name
+		hr.Status.Inventory = &helmv2.ResourceInventory{Entries: []helmv2.ResourceRef{{ID: holds, Version: "v1"}}}
+		s.more = append(s.more, hr)
+	}
+	const held = "develop_worker_apps_Deployment"
+	for name, c := range map[string]struct {
+		change func(*scene)
+		want   string
+	}{
+		"of the same Kustomization": {func(s *scene) {
+			worker(s, s.deployment.Labels)
+			s.k.Status.Inventory.Entries = append(s.k.Status.Inventory.Entries, kustomizev1.ResourceRef{ID: held, Version: "v1"})
+		}, ""},
+		"of a release": {func(s *scene) {
+			worker(s, fluxLabels("helm", "worker", "develop"))
+			release(s, "worker", held)
+		}, "HelmRelease/develop/worker applies it"},
+		"of another Kustomization": {func(s *scene) { worker(s, fluxLabels("kustomize", "apps-test", "flux-system")) },
+			"Kustomization/flux-system/apps-test applies it"},
+		"labels that no inventory confirms": {func(s *scene) { worker(s, s.deployment.Labels) }, "nobody confirms who applies it"},
+		"of nobody":                         {func(s *scene) { worker(s, nil) }, "nobody confirms who applies it"},
+		"taken over, and still in the old inventory": {func(s *scene) {
+			worker(s, fluxLabels("helm", "worker", "develop"))
+			s.k.Status.Inventory.Entries = append(s.k.Status.Inventory.Entries, kustomizev1.ResourceRef{ID: held, Version: "v1"})
+		}, "HelmRelease/develop/worker applies it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := captured(t)
+			rb := behind(s, v1alpha1.Workload{Kind: "Deployment", Name: "backend"})
+			second := rb.Status.Failures[0]
+			second.Workload.Name = "worker"
+			rb.Status.Failures = append(rb.Status.Failures, second)
+			c.change(s)
+			got, err := s.flux(t).Ahead(t.Context(), rb, descends())
+			if err != nil || len(got.Workloads) != 2 {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if got.Workloads[0].Elsewhere != "" || got.Workloads[1].Elsewhere != c.want {
+				t.Errorf("the first %q, the second %q, want %q", got.Workloads[0].Elsewhere, got.Workloads[1].Elsewhere, c.want)
+			}
+		})
+	}
+}
+
 // A check that ends by itself, or that checks the revert already, needs nobody to help it.
 func TestOnlyACheckOfAnotherRevisionIsHelped(t *testing.T) {
 	for name, change := range map[string]func(*scene){

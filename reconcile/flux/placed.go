@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -69,6 +70,22 @@ func claimsOf(labels map[string]string) []v1alpha1.ObjectRef {
 		}
 	}
 	return out
+}
+
+// elsewhere tells who applies an object that this place does not apply; empty where it does. Both have to say so: the
+// labels are what was applied last, and can be forged; an inventory may still hold what another one has taken over.
+func (p place) elsewhere(o *unstructured.Unstructured) string {
+	gvk, claims := o.GroupVersionKind(), claimsOf(o.GetLabels())
+	entries, _ := p.inventory()
+	switch {
+	case len(claims) > 0 && !slices.Contains(claims, p.reconciler):
+		return claims[0].String() + " applies it"
+	case len(claims) > 0 && holdsObject(entries, objectID{
+		Namespace: o.GetNamespace(), Name: o.GetName(), Group: gvk.Group, Kind: gvk.Kind,
+	}):
+		return ""
+	}
+	return "nobody confirms who applies it"
 }
 
 // unowned explains why an object without Flux's labels cannot be led back to Git.

@@ -21,7 +21,7 @@ var edges = map[string]string{
 	"cmd/backstop": "doctor gate gate/report gate/sources internal/build internal/image internal/program internal/text " +
 		"internal/workload reconcile reconcile/deliver reconcile/flux reconcile/gitrepo reconcile/kube " +
 		"reconcile/manifest reconcile/registry reconcile/render trace watcher",
-	"cmd/sidecar": "internal/build notify notify/slack/card notify/slack/clicks notify/console notify/fluxevent " +
+	"cmd/sidecar": "internal/build internal/text notify notify/slack/card notify/slack/clicks notify/console notify/fluxevent " +
 		"notify/kubeevents notify/metrics notify/slack reconcile reconcile/deliver reconcile/flux " +
 		"reconcile/gitrepo reconcile/kube reconcile/manifest reconcile/observe reconcile/record " +
 		"reconcile/registry reconcile/render reconcile/trigger watcher watcher/alerts",
