@@ -169,3 +169,57 @@ func (m *model) Lift(_ context.Context, src Source, l Lift) (string, error) {
 	})
 	return id, err
 }
+
+// wished is the rule about a person's word for a lift: it was given when the revert whose hold it is was written, or
+// later. A hold that was found in Git has no revert of the record's.
+func (m *model) wished(l Lift) error {
+	var wish *v1alpha1.LiftRequest
+	for name, r := range m.records {
+		if m.self(name) == l.Rollback {
+			wish = r.Spec.Lift
+		}
+	}
+	if !l.Person {
+		return nil
+	}
+	if wish == nil {
+		return errors.New("nobody asked for it")
+	}
+	var err error
+	for _, c := range slices.Concat(m.lost, m.branch) {
+		if c.trail == nil || c.trail.Kind != TrailerRevert || !slices.Contains(c.trail.Rollbacks, l.Rollback) {
+			continue
+		}
+		if !wish.At.Time.Before(c.when.Truncate(time.Microsecond)) {
+			return nil
+		}
+		err = fmt.Errorf("a person asked for it at %s, before %s", wish.At, c.id)
+	}
+	return err
+}
+
+// liftBy is a person who wants holds lifted: all of a record, or that of its first place.
+func (m *model) liftBy(arg int) {
+	for _, r := range m.records {
+		if r.Status.HoldStands() {
+			r.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(m.now)}
+			if arg%2 == 1 {
+				r.Spec.Lift.Places = []string{r.Status.Suspect.Places[0].Identity()}
+			}
+			m.version++
+			r.ResourceVersion = fmt.Sprint(m.version)
+		}
+	}
+}
+
+// wish is a person who wants the hold lifted of a revert that is not there yet, on an API server that would not refuse
+// it.
+func (m *model) wish() {
+	for _, r := range m.records {
+		if r.Status.Change == nil && r.Spec.Lift == nil {
+			r.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(m.now)}
+			m.version++
+			r.ResourceVersion = fmt.Sprint(m.version)
+		}
+	}
+}

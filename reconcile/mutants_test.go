@@ -110,6 +110,11 @@ var mutants = map[string]mutation{
 	}},
 	"lifts a hold without asking whether it may": {lift: true,
 		schedule: slices.Concat(fails, []byte{evWalk, evRollOut, evWalk, evNewer, evSlowSuspend, evWalk})},
+	"takes a wish from before the hold for one about it": {latest: func(_ *Engine, r *v1alpha1.Rollback) {
+		if l := r.Spec.Lift; l != nil && r.Status.Change != nil {
+			l.At = r.Status.Change.At
+		}
+	}, schedule: slices.Concat(fails, []byte{evFurther, evWish, evTime, evWalk, evRollOut, evWalk, evTime + 2*arg, evWalk, evWalk})},
 	"pushes for another tenant with its own credentials": {borrows: true, schedule: oneBump},
 	"asks a registry with another tenant's credentials":  {trusts: true, schedule: slices.Concat(fails, []byte{evWalk})},
 	"lifts another tenant's hold": {lifts: func(m *model, l *Lift) {

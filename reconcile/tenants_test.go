@@ -197,7 +197,7 @@ func (m *model) lifts(l Lift) error {
 			return fmt.Errorf("%s is not its own", p.File)
 		}
 	}
-	return nil
+	return m.wished(l)
 }
 
 // enough is the rule about whose word is enough: where a person is to be asked by now, only a person's.
@@ -281,7 +281,9 @@ const (
 
 	evLiftBy = 10
 
-	tenantEvents = 11
+	evWish = 11
+
+	tenantEvents = 12
 )
 
 func (m *model) tenantEvent(op byte) {
@@ -320,6 +322,8 @@ func (m *model) tenantEvent(op byte) {
 		m.byHand = []string{imgGood, "reg.local/app:p0"}[arg%2]
 	case evLiftBy:
 		m.liftBy(arg)
+	case evWish:
+		m.wish()
 	case evSkew:
 		// Somebody else's registry credentials stop working: this tenant is told nothing.
 		m.dark = arg%2 == 0
@@ -341,20 +345,6 @@ func (m *model) ceils(set func(*model, *Ceiling)) {
 	for _, who := range m.mates() {
 		for _, e := range who.engines {
 			set(who, &e.Ceiling)
-		}
-	}
-}
-
-// liftBy is a person who wants holds lifted: all of a record, or that of its first place.
-func (m *model) liftBy(arg int) {
-	for _, r := range m.records {
-		if r.Status.HoldStands() {
-			r.Spec.Lift = &v1alpha1.LiftRequest{By: "jane", At: v1alpha1.NewTime(m.now)}
-			if arg%2 == 1 {
-				r.Spec.Lift.Places = []string{r.Status.Suspect.Places[0].Identity()}
-			}
-			m.version++
-			r.ResourceVersion = fmt.Sprint(m.version)
 		}
 	}
 }
