@@ -134,7 +134,7 @@ func (l *locating) match(s rendering) ([]composed, error) {
 			c = append(c, []manifest.Node{v})
 		}
 		if copied == nil {
-			v, err := l.appVersion(group)
+			v, err := l.versionOfApp(group)
 			if err != nil {
 				return nil, err
 			}

@@ -2,9 +2,7 @@ package gitrepo
 
 import (
 	"fmt"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
 )
@@ -74,30 +72,4 @@ func (r *rendering) copy(made []manifest.Made, unit int) {
 			r.nodes = append(r.nodes, n)
 		}
 	}
-}
-
-// appVersion finds the version of the app in the Chart.yaml beside values that leave the tag to it; nil for none.
-func (l *locating) appVersion(group []manifest.Node) (*manifest.Node, error) {
-	_, tag, _ := manifest.Split(l.query.Image)
-	versioned := slices.ContainsFunc(group, func(n manifest.Node) bool {
-		return n.Value != "" && (n.Part == manifest.PartImage || n.Part == manifest.PartTag || n.Part == manifest.PartDigest)
-	})
-	if tag == "" || versioned {
-		return nil, nil
-	}
-	file := path.Join(path.Dir(group[0].File), "Chart.yaml")
-	e, err := l.EntryAt(l.commit.Tree, file)
-	if err != nil || !e.Regular() {
-		return nil, err
-	}
-	p, err := l.parsed(file, e.Hash)
-	if err != nil || p.scalars == nil {
-		return nil, err
-	}
-	n, ok := manifest.At(p.scalars(), "#/appVersion")
-	if !ok || strings.TrimPrefix(n.Value, "v") != strings.TrimPrefix(tag, "v") {
-		return nil, nil
-	}
-	n.Part, n.Variable = manifest.PartVariable, "appVersion"
-	return &n, nil
 }

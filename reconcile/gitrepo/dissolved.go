@@ -181,8 +181,13 @@ func (g *tracing) follow(f *walk, made composed) error {
 // values are the nodes of the version that the walk is at, by node of the tip.
 func (g *tracing) values() []*manifest.Node {
 	var out []*manifest.Node
+	untagged := g.untagged()
 	for i, k := range g.shown {
 		switch {
+		case untagged:
+			for n := range g.tip[i] {
+				out = append(out, &g.tip[i][n])
+			}
 		case k != g.text():
 			out = append(out, g.parts[k].values()...)
 		case g.embodied:
@@ -194,6 +199,18 @@ func (g *tracing) values() []*manifest.Node {
 		}
 	}
 	return out
+}
+
+// untagged reports whether the version that the walk is at had a tag of its own in the place of the app's version,
+// which no place of the tip can say: what the app's version was then ran nowhere.
+func (g *tracing) untagged() bool {
+	text := g.parts[g.text()]
+	if g.as[0][0].Variable != appVersion || text.gone || !versioned(text.group) {
+		return false
+	}
+	return slices.ContainsFunc(text.group, func(n manifest.Node) bool {
+		return !slices.ContainsFunc(text.tip, func(t manifest.Node) bool { return t.Part == n.Part })
+	})
 }
 
 // textBefore is the text of the reference in the version that the walk is at, with the values of all of which the tip

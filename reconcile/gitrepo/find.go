@@ -14,6 +14,9 @@ func (l *locating) find() ([]composed, error) {
 	if err == nil && len(found) > 0 {
 		found, err = l.seen(found)
 	}
+	if err == nil && slices.ContainsFunc(found, ofApp) {
+		found, err = l.withCharts(found)
+	}
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
@@ -22,7 +25,7 @@ func (l *locating) find() ([]composed, error) {
 			return found, err
 		}
 	}
-	if found, err = l.inTexts(); err != nil || len(found) > 0 || !l.query.ByPerson || l.query.Root.Path != "" {
+	if found, err = l.elsewhere(); err != nil || len(found) > 0 || !l.query.ByPerson || l.query.Root.Path != "" {
 		return found, err
 	}
 	return l.anywhere()
@@ -184,5 +187,15 @@ func (l *locating) anywhere() ([]composed, error) {
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
-	return l.inTexts()
+	return l.elsewhere()
+}
+
+// elsewhere looks for the image in what no manifest has as one: in text, and in a chart's values with the version of
+// its app.
+func (l *locating) elsewhere() ([]composed, error) {
+	found, err := l.inTexts()
+	if err != nil || len(found) > 0 {
+		return found, err
+	}
+	return l.inCharts()
 }
