@@ -45,7 +45,7 @@ type Comparison struct {
 	// Broken are the findings about what could be built before and cannot be any more, and about images with a variable
 	// that nothing replaces.
 	Broken []report.Finding
-	// Left are the uses of the image that was asked for which stay.
+	// Left are the uses of the image that was asked for which stay, each place of an object once.
 	Left []report.Use
 	// Had means that the image was in use before.
 	Had bool
@@ -94,7 +94,8 @@ func Compare(ctx context.Context, before, after fs.FS, image string) (*Compariso
 	same := func(u report.Use) bool { return u.Image == image }
 	out.Had = slices.ContainsFunc(was.uses, same)
 	for _, u := range is.uses {
-		if same(u) {
+		known := func(o report.Use) bool { return o.Object == u.Object && o.File == u.File && o.Line == u.Line }
+		if same(u) && !slices.ContainsFunc(out.Left, known) {
 			out.Left = append(out.Left, u)
 		}
 	}

@@ -92,3 +92,15 @@ func TestCompareCallsNothingBrokenThatWasBroken(t *testing.T) {
 		t.Errorf("broken is %v, %v", c.Broken, err)
 	}
 }
+
+func TestCompareNamesAPlaceOnceThatTwoFoldersRender(t *testing.T) {
+	files := map[string]string{
+		"base/kustomization.yaml": "resources: [web.yaml]\n", "base/web.yaml": deployment("web", "reg/web:v2"),
+		"red/kustomization.yaml": "resources: [../base]\n", "blue/kustomization.yaml": "resources: [../base]\n",
+		"other.yaml": deployment("other", "reg/web:v2"),
+	}
+	c, err := gate.Compare(t.Context(), tree(files).FS, tree(with(files, "other.yaml", deployment("other", "reg/web:v1"))).FS, "reg/web:v2")
+	if err != nil || len(c.Left) != 1 {
+		t.Errorf("left is %v, %v", c.Left, err)
+	}
+}
