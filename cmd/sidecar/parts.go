@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -57,8 +58,11 @@ type cards struct {
 	apps      *slack.Apps
 	poster    *slack.Poster
 
+	// resolve asks the policies about a record.
+	resolve func(context.Context, *v1alpha1.Rollback) (reconcile.Policy, error)
+
 	mu       sync.Mutex
-	policies map[types.UID]aged[reconcile.Policy]
+	policies map[string]aged[reconcile.Policy]
 	sources  map[v1alpha1.ObjectRef]aged[string]
 }
 

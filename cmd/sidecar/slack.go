@@ -35,7 +35,10 @@ func (o *options) newCards(s *sidecar, live client.Reader) *cards {
 	c := &cards{
 		s: s, live: live, cluster: o.cluster, budget: o.budget, commitURL: o.slack.commitURL, otherwise: o.slack.name,
 		apps:     &slack.Apps{Reader: live, Hosts: o.slack.hosts, Now: time.Now, Log: s.log},
-		policies: map[types.UID]aged[reconcile.Policy]{}, sources: map[v1alpha1.ObjectRef]aged[string]{},
+		policies: map[string]aged[reconcile.Policy]{}, sources: map[v1alpha1.ObjectRef]aged[string]{},
+	}
+	c.resolve = func(ctx context.Context, r *v1alpha1.Rollback) (reconcile.Policy, error) {
+		return s.engine.PolicyOf(ctx, r)
 	}
 	counts := slack.NewMetrics()
 	s.metrics.MustRegister(counts)
@@ -70,24 +73,27 @@ func (c *cards) plan(ctx context.Context, r *v1alpha1.Rollback) (slack.Plan, err
 	return out, nil
 }
 
+// policyOf is what the policies say of a record, a minute old at most. One that was just opened names no workload yet:
+// what is said of that one does not count for the next.
 func (c *cards) policyOf(ctx context.Context, r *v1alpha1.Rollback) (reconcile.Policy, error) {
 	now := time.Now()
+	of := fmt.Sprint(r.UID, r.Status.Workloads(), r.Status.Suspect != nil)
 	c.mu.Lock()
-	known, ok := c.policies[r.UID]
+	known, ok := c.policies[of]
 	c.mu.Unlock()
 	if ok && now.Sub(known.at) < policyAge {
 		return known.value, nil
 	}
-	p, err := c.s.engine.PolicyOf(ctx, r)
+	p, err := c.resolve(ctx, r)
 	if err != nil {
 		return p, fmt.Errorf("resolve the policies of Rollback %s/%s: %w", r.Namespace, r.Name, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.policies[r.UID] = aged[reconcile.Policy]{p, now}
-	for uid, old := range c.policies {
+	c.policies[of] = aged[reconcile.Policy]{p, now}
+	for key, old := range c.policies {
 		if now.Sub(old.at) > policyAge {
-			delete(c.policies, uid)
+			delete(c.policies, key)
 		}
 	}
 	return p, nil

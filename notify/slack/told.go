@@ -37,6 +37,22 @@ func told(r *v1alpha1.Rollback, facts bool) []string {
 	add(s.Outcome != nil, "outcome:"+resultOf(s))
 	add(s.Outcome != nil && s.Waiting != nil, "waiting:"+waitingWord(s))
 	add(s.Lifted != nil, "lift")
+	add(strings.Contains(liftedWord(s), "1"), liftedWord(s))
+	return out
+}
+
+// liftedHolds is the word of the holds that were lifted: a 1 for each of them.
+const liftedHolds = "lifted:"
+
+func liftedWord(s *v1alpha1.RollbackStatus) string {
+	out := liftedHolds
+	for _, h := range s.Holds {
+		if h.LiftedBy == "" {
+			out += "0"
+		} else {
+			out += "1"
+		}
+	}
 	return out
 }
 
@@ -98,6 +114,7 @@ func before(after *v1alpha1.Rollback, words []string) *v1alpha1.Rollback {
 	}
 	if !knows("lift") {
 		s.Lifted = nil
+		stand(s, words)
 	}
 	waits := knows("asked") || !asked(&after.Status)
 	if after.Status.Outcome != nil {
@@ -108,12 +125,28 @@ func before(after *v1alpha1.Rollback, words []string) *v1alpha1.Rollback {
 		// The card stood already, so it was not the grace period that it waited for.
 		s.Waiting, s.Question = &v1alpha1.Waiting{}, nil
 	case !waits:
-		s.Waiting, s.Question = nil, nil
+		// What it asked is no news any more, though it may still be answered.
+		s.Waiting = nil
 	}
 	if s.Outcome != nil && !knows("outcome:"+resultOf(s)) {
 		s.Outcome = earlierOutcome(words)
 	}
 	return r
+}
+
+// stand takes back the lifts that the thread was not told.
+func stand(s *v1alpha1.RollbackStatus, words []string) {
+	known := ""
+	for _, w := range words {
+		if holds, ok := strings.CutPrefix(w, liftedHolds); ok {
+			known = holds
+		}
+	}
+	for i := range s.Holds {
+		if i >= len(known) || known[i] != '1' {
+			s.Holds[i].LiftedBy = ""
+		}
+	}
 }
 
 // earlierOutcome is the end that the thread was told, where a later one replaced it.
