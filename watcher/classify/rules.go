@@ -93,7 +93,7 @@ var rules = []phrases{
 	{cause: v1alpha1.CauseUnauthorized, anywhere: []string{
 		"401 unauthorized", "403 forbidden",
 		"invalid status code from registry 401", "invalid status code from registry 403",
-		"statuscode: 401", "statuscode: 403", "status 401", "status 403",
+		"statuscode: 401", "statuscode: 403", "status 401", "status 403", "status: 401", "status: 403",
 		"pull access denied", "repository does not exist or may require", "does not exist or no pull access",
 		"requested access to the resource is denied", "access to the requested resource is not authorized",
 		"authentication required", "authorization required", "authorization failed", "authentication failed",
