@@ -23,6 +23,9 @@ import (
 // ConfigFile is the name of the file that holds the guardrails.
 const ConfigFile = ".backstop.yaml"
 
+// misnamed is what people call that file too. Nobody reads it.
+const misnamed = ".backstop.yml"
+
 // Schema is the JSON schema of ConfigFile.
 //
 //go:embed backstop.schema.json
@@ -42,6 +45,8 @@ type Config struct {
 	file string
 	// lines are those of paths and ignore, by glob.
 	lines map[string]int
+	// found means that it was looked for, and not named.
+	found bool
 }
 
 // Environment is the guardrails of some paths.
@@ -72,11 +77,19 @@ func FindConfig(fsys fs.FS, dir string) (*Config, error) {
 		data, err := sources.ReadFile(fsys, name, 1<<20)
 		switch {
 		case err == nil:
-			return ParseConfig(name, data)
+			c, err := ParseConfig(name, data)
+			if c != nil {
+				c.found = true
+			}
+			return c, err
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, err
-		case dir == ".":
-			return &Config{}, nil
+		}
+		if _, err := fs.Lstat(fsys, path.Join(dir, misnamed)); err == nil {
+			return nil, fmt.Errorf("%s is not read: guardrails are in %s: rename it", path.Join(dir, misnamed), ConfigFile)
+		}
+		if dir == "." {
+			return &Config{found: true}, nil
 		}
 		dir = path.Dir(dir)
 	}

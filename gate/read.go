@@ -244,6 +244,14 @@ func (m *model) unread() {
 	}
 	for _, name := range m.listing.YAML {
 		s := m.files[name]
+		base := path.Base(name)
+		if m.config.found && (base == misnamed || base == ConfigFile && name != m.config.file) {
+			m.findings = append(m.findings, report.Finding{
+				Rule: report.RuleNotRead, Level: report.LevelNote, File: name, Line: 1,
+				Message: "these guardrails do not count here: those of the nearest " + ConfigFile +
+					" in the checked folder or above do",
+			})
+		}
 		if s.SOPS {
 			m.findings = append(m.findings, report.Finding{
 				Rule: report.RuleNotRead, Level: report.LevelNote, File: name, Line: 1,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,5 +143,55 @@ func TestRevertOfWhatGitNoLongerSays(t *testing.T) {
 		if want := "git no longer says ghcr.io/acme/backend:v1.0.0, since "; code != exitError || !strings.Contains(errs, want) {
 			t.Errorf("%v: exit code %d and %q, want …%s…", more, code, errs, want)
 		}
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestWhatCannotBePrintedIsNoSuccess(t *testing.T) {
+	dir, _ := testRepository(t)
+	t.Setenv("HOME", t.TempDir())
+	for _, args := range [][]string{
+		{"version"}, {"--help"}, {"blame", "deploy/backend", "--repo", dir}, {"blame", "deploy/backend", "--repo", dir, "-o", "json"},
+		{"revert", "deploy/backend", "--repo", dir, "--dry-run"},
+	} {
+		var errs strings.Builder
+		code := run(t.Context(), append([]string{"backstop"}, args...), streams{in: strings.NewReader(""), out: full{}, err: &errs})
+		if code != exitError || !strings.Contains(errs.String(), "no space left on device") {
+			t.Errorf("%v: exit code %d and %q", args, code, errs.String())
+		}
+	}
+}
+
+func TestGuardrailsThatDoNotCountAreNamed(t *testing.T) {
+	const rails = "environments:\n  p: {paths: [apps], tags: ^x-}\n"
+	for name, tt := range map[string]struct {
+		file string
+		code int
+		says string
+	}{
+		"called otherwise":         {".backstop.yml", exitUsage, ".backstop.yml is not read: guardrails are in .backstop.yaml"},
+		"called otherwise below":   {"apps/.backstop.yml", exitOK, "0 findings"},
+		"below what is checked":    {"apps/.backstop.yaml", exitOK, "apps/.backstop.yaml:1  these guardrails do not count here"},
+		"at the root, as they are": {".backstop.yaml", exitError, "does not match ^x-, which p requires"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, _ := testRepository(t)
+			if err := os.WriteFile(filepath.Join(dir, tt.file), []byte(rails), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, out, errs := call(t, "check", dir, "--offline")
+			if code != tt.code || !strings.Contains(out+errs, tt.says) {
+				t.Errorf("exit code %d, %q and %q, want %d and …%s…", code, out, errs, tt.code, tt.says)
+			}
+			// Whoever names them has them count.
+			code, out, errs = call(t, "check", dir, "--offline", "--config", filepath.Join(dir, tt.file))
+			if code != exitError || strings.Contains(out, "do not count") {
+				t.Errorf("with --config: exit code %d, %q and %q", code, out, errs)
+			}
+		})
 	}
 }

@@ -42,6 +42,9 @@ func run(ctx context.Context, args []string, std streams) int {
 	root := rootCommand(std) //nolint:contextcheck // commands get ctx from cobra
 	root.SetArgs(args[1:])
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.lost != nil {
+		err = fmt.Errorf("print: %w", out.lost)
+	}
 	var usage *usageError
 	var missing *notThere
 	var code exitCode

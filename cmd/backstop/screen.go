@@ -20,6 +20,8 @@ type screen struct {
 	rest []byte
 	// within means that the last line has not ended.
 	within bool
+	// lost is why something could not be written, which few of those who write ask for.
+	lost error
 }
 
 // ours are the colours that this program writes itself, and what divides lines and columns.
@@ -39,6 +41,7 @@ func (s *screen) Write(p []byte) (int, error) {
 	}
 	s.rest = bytes.Clone(data[end:])
 	if _, err := io.WriteString(s.under, s.clean(string(data[:end]))); err != nil {
+		s.lost = err
 		return 0, err
 	}
 	return len(p), nil
