@@ -42,6 +42,11 @@ func (l *locating) rendered() (found []composed, open bool, err error) {
 			if err != nil {
 				return nil, false, err
 			}
+			if len(r.units) == 1 && l.ofAnyRoot() {
+				if err := l.unreached(r); err != nil {
+					return nil, false, err
+				}
+			}
 			l.led = led{key, r.units}
 		}
 		l.units = slices.Clone(l.led.units)

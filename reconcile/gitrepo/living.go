@@ -1,6 +1,8 @@
 package gitrepo
 
 import (
+	"maps"
+	"path"
 	"slices"
 
 	"github.com/backstop-dev/backstop/reconcile/manifest"
@@ -29,6 +31,38 @@ func (l *locating) living(found []composed) ([]composed, error) {
 // ofAnyRoot reports whether a person asks about the whole repository, of which Flux renders some folders.
 func (l *locating) ofAnyRoot() bool {
 	return l.query.ByPerson && l.query.Root.Path == "" && !builtAsAWhole(l.files.Paths)
+}
+
+// unreached adds to a person's root the kustomizations that nothing leads to, where no Flux Kustomization says what is
+// rendered: a folder with a kustomization hides those below it that it does not list, and other tools than Flux render
+// each of them by itself.
+func (l *locating) unreached(r *reach) error {
+	files, err := l.yamlFiles(l.commit)
+	if err != nil {
+		return err
+	}
+	root := r.units[0]
+	paths, values := map[string]bool{}, map[string]bool{}
+	take := func(f manifest.Files) {
+		for _, p := range f.Paths {
+			paths[p] = true
+		}
+		for _, v := range f.Values {
+			values[v] = true
+		}
+	}
+	take(root.files)
+	for _, f := range files {
+		if paths[f.path] || !slices.Contains(manifest.Kustomizations, path.Base(f.path)) {
+			continue
+		}
+		// What cannot be listed is no folder that anything renders.
+		if found, err := r.graph.Closure(path.Dir(f.path)); err == nil {
+			take(found)
+		}
+	}
+	root.files.Paths, root.files.Values = slices.Sorted(maps.Keys(paths)), slices.Sorted(maps.Keys(values))
+	return nil
 }
 
 // seen gives the places that count. Where Flux sees none of what was found, the image that runs stands in files to

@@ -52,6 +52,31 @@ func TestWhatGitHasAndNothingRenders(t *testing.T) {
 				"d.yaml", app("own", web+":v1")},
 			want: []string{"apps/web/d.yaml", "d.yaml"},
 		},
+		"in a folder below one with a kustomization that does not list it, without Flux": {
+			files: []string{"argo/kustomization.yaml", kustomization("set.yaml"), "argo/set.yaml", configMap("set", "a", "b"),
+				"argo/web/kustomization.yaml", kustomization("d.yaml"), "argo/web/d.yaml", app("web", web+":v1"),
+				"jobs/d.yaml", app("job", web+":v1")},
+			want: []string{"argo/web/d.yaml", "jobs/d.yaml"},
+		},
+		"in such a folder, deeper and through a base": {
+			files: []string{"argo/kustomization.yaml", kustomization("set.yaml"), "argo/set.yaml", configMap("set", "a", "b"),
+				"argo/a/b/prod/kustomization.yaml", kustomization("../base"), "argo/a/b/base/kustomization.yaml", kustomization("d.yaml"),
+				"argo/a/b/base/d.yaml", app("web", web+":v1"), "argo/a/b/base/old.yaml", app("old", web+":v0"),
+				"jobs/d.yaml", app("job", web+":v1")},
+			want: []string{"argo/a/b/base/d.yaml", "jobs/d.yaml"},
+		},
+		"in such a folder, and Flux renders another": {
+			files: []string{"ks.yaml", ks, "apps/web/d.yaml", app("web", web+":v1"), "argo/kustomization.yaml", kustomization("set.yaml"),
+				"argo/set.yaml", configMap("set", "a", "b"), "argo/web/kustomization.yaml", kustomization("d.yaml"),
+				"argo/web/d.yaml", app("web", web+":v0")},
+			want: []string{"apps/web/d.yaml"},
+		},
+		"in such a folder, which Flux never sees": {
+			files: []string{".sourceignore", "/argo/web\n", "argo/kustomization.yaml", kustomization("set.yaml"),
+				"argo/set.yaml", configMap("set", "a", "b"), "argo/web/kustomization.yaml", kustomization("d.yaml"),
+				"argo/web/d.yaml", app("web", web+":v0"), "jobs/d.yaml", app("job", web+":v1")},
+			want: []string{"jobs/d.yaml"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
