@@ -99,6 +99,23 @@ func (c *clone) commit(message string) {
 	c.git("commit", "--quiet", "-m", message)
 }
 
+// idle adds commits that change nothing.
+func (c *clone) idle(commits int) {
+	c.Helper()
+	var in strings.Builder
+	for n := range commits {
+		fmt.Fprintf(&in, "commit refs/heads/main\ncommitter J <j@example.com> %d +0000\ndata 4\nidle\n", c.now.Unix())
+		if n == 0 {
+			in.WriteString("from refs/heads/main^0\n")
+		}
+	}
+	cmd := exec.CommandContext(c.Context(), "git", "fast-import", "--quiet")
+	cmd.Dir, cmd.Env, cmd.Stdin = c.dir, gitserver.Env(), strings.NewReader(in.String())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		c.Fatalf("import: %v: %s", err, out)
+	}
+}
+
 func (c *clone) open() *Local {
 	c.Helper()
 	l, err := OpenLocal(c.dir, "", Options{Now: func() time.Time { return c.now }})

@@ -189,3 +189,58 @@ func TestAHoldNamesTheRollbackOfItsOwnPlace(t *testing.T) {
 		})
 	}
 }
+
+func TestACopyHidesNoEarlierChangeFromAPerson(t *testing.T) {
+	t.Parallel()
+	const web = "reg.example.org/web"
+	values := func(tag string) string { return release("web", "image:\n  repository: "+web+"\n  tag: "+tag) }
+	for name, c := range map[string]struct {
+		first, bump, copied []string
+		// byPerson is who asks.
+		byPerson bool
+		subject  string
+		want     []string
+	}{
+		"of a workload": {
+			first: []string{"a/d.yaml", app("web", web+":v1")}, bump: []string{"a/d.yaml", app("web", web+":v2")},
+			copied: []string{"b/d.yaml", app("other", web+":v2")}, byPerson: true, subject: "bump",
+			want: []string{"a/d.yaml -image: " + web + ":v2", "a/d.yaml +image: " + web + ":v1"},
+		},
+		"of values, twice": {
+			first: []string{"a/r.yaml", values("v1")}, bump: []string{"a/r.yaml", values("v2")},
+			copied: []string{"b/r.yaml", values("v2"), "c/d.yaml", app("other", web+":v2")}, byPerson: true, subject: "bump",
+			want: []string{"a/r.yaml -tag: v2", "a/r.yaml +tag: v1"},
+		},
+		"of two places that changed": {
+			first:  []string{"a/d.yaml", app("web", web+":v1"), "e/d.yaml", app("job", web+":v1")},
+			bump:   []string{"a/d.yaml", app("web", web+":v2"), "e/d.yaml", app("job", web+":v2")},
+			copied: []string{"b/d.yaml", app("other", web+":v2")}, byPerson: true, subject: "bump",
+			want: []string{"a/d.yaml -image: " + web + ":v2", "a/d.yaml +image: " + web + ":v1",
+				"e/d.yaml -image: " + web + ":v2", "e/d.yaml +image: " + web + ":v1"},
+		},
+		"of one that never changed": {
+			first: []string{"a/d.yaml", app("web", web+":v2")}, bump: []string{"README.md", "b\n"},
+			copied: []string{"b/d.yaml", app("other", web+":v2")}, byPerson: true, subject: "copied",
+		},
+		"but from the sidecar, for which only what is new counts": {
+			first: []string{"a/d.yaml", app("web", web+":v1")}, bump: []string{"a/d.yaml", app("web", web+":v2")},
+			copied: []string{"b/d.yaml", app("other", web+":v2")}, subject: "copied",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newClone(t)
+			r.put("first", c.first...)
+			r.put("bump", c.bump...)
+			r.idle(alsoWithin + 10)
+			r.put("copied", c.copied...)
+			q := ask(web + ":v2")
+			q.ByPerson = c.byPerson
+			s, lines := r.undo(q)
+			if s.Subject != c.subject {
+				t.Errorf("blamed %q: %+v", s.Subject, s.Places)
+			}
+			sameLines(t, lines, c.want)
+		})
+	}
+}

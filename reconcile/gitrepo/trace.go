@@ -24,6 +24,11 @@ type origin struct {
 	was []*manifest.Node
 }
 
+// changes reports whether the commit put the reference in the place of another one, where it did not only add it.
+func (o origin) changes() bool {
+	return slices.ContainsFunc(o.was, func(n *manifest.Node) bool { return n != nil })
+}
+
 // tracing is a reference while its origin is searched.
 type tracing struct {
 	origin
@@ -45,7 +50,8 @@ const (
 	// alsoWithin is how many commits behind the first origin the walk goes on for further groups of the image. What has
 	// held it for longer is not why it fails today.
 	alsoWithin = 200
-	// behindOwn is how many commits behind one of Backstop's own the walk goes on.
+	// behindOwn is how many commits behind one of Backstop's own the walk goes on, and behind a copy that a person asks
+	// about.
 	behindOwn = 2000
 )
 
@@ -74,8 +80,8 @@ func (h *history) trace(ctx context.Context, from *store.Commit, all []composed,
 		g.makes(q.Image)
 		groups = append(groups, g)
 	}
-	first := -1
-	for steps := 1; goesOn(groups, first, steps); steps++ {
+	first, undone := -1, false
+	for steps := 1; goesOn(groups, first, steps, q.ByPerson && !undone); steps++ {
 		newer := f.At
 		_, _, err := f.Back(ctx)
 		if errors.Is(err, store.ErrTooFar) && first >= 0 {
@@ -88,9 +94,10 @@ func (h *history) trace(ctx context.Context, from *store.Commit, all []composed,
 		if err != nil {
 			return nil, err
 		}
-		if found && first < 0 {
+		if found && (first < 0 || q.ByPerson && !undone && undoable(groups)) {
 			first = steps
 		}
+		undone = undone || undoable(groups)
 	}
 	return ends(groups), nil
 }
@@ -109,8 +116,14 @@ func stepAll(ctx context.Context, f *walk, groups []*tracing, newer *store.Commi
 	return found, nil
 }
 
-// goesOn reports whether the walk has something left to find, within what it may cost once the first was found.
-func goesOn(groups []*tracing, first, steps int) bool {
+// undoable reports whether something that was found has an earlier value.
+func undoable(groups []*tracing) bool {
+	return slices.ContainsFunc(groups, func(g *tracing) bool { return g.done && g.changes() || g.own != nil })
+}
+
+// goesOn reports whether the walk has something left to find, within what it may cost once the first was found. far
+// means that all that was found only added the image, as a copy does, for a person, who wants to undo what there is.
+func goesOn(groups []*tracing, first, steps int, far bool) bool {
 	open, behind := false, false
 	for _, g := range groups {
 		open = open || !g.done
@@ -121,7 +134,7 @@ func goesOn(groups []*tracing, first, steps int) bool {
 		return false
 	case first < 0:
 		return true
-	case behind:
+	case behind || far:
 		return steps <= first+behindOwn
 	}
 	return steps <= first+alsoWithin
@@ -208,11 +221,9 @@ func (g *tracing) found(was []*manifest.Node) {
 // suspectOf is the newest commit that can be undone: with it the image became what it is everywhere. Where each of them
 // only added the image, as a copied folder does, it is the newest of all.
 func suspectOf(origins []origin) *store.Commit {
-	undoable := slices.DeleteFunc(slices.Clone(origins), func(o origin) bool {
-		return !slices.ContainsFunc(o.was, func(n *manifest.Node) bool { return n != nil })
-	})
-	if len(undoable) > 0 {
-		origins = undoable
+	changed := slices.DeleteFunc(slices.Clone(origins), func(o origin) bool { return !o.changes() })
+	if len(changed) > 0 {
+		origins = changed
 	}
 	return slices.MinFunc(origins, func(a, b origin) int { return a.ago - b.ago }).in
 }
