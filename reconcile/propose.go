@@ -69,12 +69,16 @@ func notShown(w *World) Step {
 		return movedOn(w, v1alpha1.OutcomeWrittenAgain, "%s was written to %s again after pull request %d, which "+
 			"brought no hold", badInWords(w), s.Suspect.Branch, pr.Number)
 	}
+	how := byWhom(pr.By)
+	if now := w.PullRequest; retargeted(w, now) != "" {
+		how = " into " + cut(now.Base, 128) + how
+	}
 	if notYetFor(pr, w.Now) > giveUp(w.Policy) {
-		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number,
-			byWhom(pr.By), s.Suspect.Branch, badInWords(w), pr.URL)
+		return end(w, v1alpha1.ResultFailed, "pull request %d was merged%s, and %s still says %s: %s", pr.Number, how,
+			s.Suspect.Branch, badInWords(w), pr.URL)
 	}
 	return Step{Do: DoWait, Wait: lookAgain, Why: fmt.Sprintf("pull request %d is merged%s, and %s at %s does not show "+
-		"it yet", pr.Number, byWhom(pr.By), s.Suspect.Branch, text.Short(w.Branch.Tip))}
+		"it yet", pr.Number, how, s.Suspect.Branch, text.Short(w.Branch.Tip))}
 }
 
 // bringsOther reports whether what an open pull request brings is to be looked at: its branch has another head, or it

@@ -147,6 +147,11 @@ func TestALineThatGoesByPullRequest(t *testing.T) {
 			pr, at := w.Rollback.Status.PullRequest, v1alpha1.NewTime(w.Now.Add(-time.Minute))
 			pr.At, pr.MergedAt = v1alpha1.NewTime(w.Now.Add(-50*time.Hour)), &at
 		}, DoWait, "", "does not show it yet"},
+		"merged into another branch": {7, func(w *World) {
+			seen(w, v1alpha1.PullRequestMerged)
+			at := v1alpha1.NewTime(w.Now)
+			w.Rollback.Status.PullRequest.MergedAt, w.PullRequest.Base = &at, "staging"
+		}, DoWait, "", "is merged into staging by jane, and main at"},
 		"merged long ago, edited away": {7, func(w *World) {
 			seen(w, v1alpha1.PullRequestMerged)
 			pr, at := w.Rollback.Status.PullRequest, v1alpha1.NewTime(w.Now.Add(-2*time.Hour))
