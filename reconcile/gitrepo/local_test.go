@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,8 +44,8 @@ func TestRepositoryThatHasNothingToRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for want, args := range map[string][]string{
-		"has no commit yet: give --rev BRANCH": nil,
-		"named by SHA-256":                     {"--object-format=sha256"},
+		"has no commit yet, and the repository has no branch": nil,
+		"named by SHA-256": {"--object-format=sha256"},
 	} {
 		dir := t.TempDir()
 		w.run(dir, append([]string{"init", "--quiet"}, args...)...)
@@ -145,6 +146,12 @@ func TestLocalRepositoriesThatCannotBeOpened(t *testing.T) {
 	w, _ := standard(t)
 	empty := t.TempDir()
 	w.run(empty, "init", "--quiet", "new")
+	orphan := filepath.Join(t.TempDir(), "orphan")
+	w.run(t.TempDir(), "clone", "--quiet", w.bare, orphan)
+	w.run(orphan, "checkout", "--quiet", "--orphan", "fresh")
+	for i := range 6 {
+		w.run(orphan, "branch", fmt.Sprintf("b%d", i), "origin/main")
+	}
 	broken := filepath.Join(t.TempDir(), ".git")
 	if err := os.WriteFile(broken, []byte("gitdir: /nonexistent\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -152,8 +159,9 @@ func TestLocalRepositoriesThatCannotBeOpened(t *testing.T) {
 	for _, test := range []struct{ name, dir, rev, want string }{
 		{"no repository", "/", "", "not in a Git repository"},
 		{"no such folder", filepath.Join(empty, "none"), "", "not in a Git repository"},
-		{"no commit yet", filepath.Join(empty, "new"), "", "has no commit yet"},
-		{"no such revision", w.work, "nope", `find "nope"`},
+		{"no commit yet", filepath.Join(empty, "new"), "", "has no commit yet, and the repository has no branch"},
+		{"no commit yet, beside branches", orphan, "", "has no commit yet; the repository has b0, b1, b2, b3, b4 and 2 more"},
+		{"no such revision", w.work, "nope", ": it is neither a branch, a tag nor a commit there; the repository has main"},
 		{"a file that points nowhere", filepath.Dir(broken), "", "not in a Git repository"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

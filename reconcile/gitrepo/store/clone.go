@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-billy/v5/osfs"
@@ -83,8 +84,8 @@ func (l *Clone) resolve(rev string) (plumbing.Hash, error) {
 	if rev == "" {
 		head, err := l.repo.Head()
 		if errors.Is(err, plumbing.ErrReferenceNotFound) {
-			return plumbing.ZeroHash, fmt.Errorf("what is checked out in %s has no commit yet: give --rev BRANCH",
-				wire.OneLine(l.dir, 300))
+			return plumbing.ZeroHash, fmt.Errorf("what is checked out in %s has no commit yet%s", wire.OneLine(l.dir, 300),
+				l.has())
 		}
 		if err != nil {
 			return plumbing.ZeroHash, fmt.Errorf("read HEAD of %s: %w", shown(l.dir), err)
@@ -104,10 +105,47 @@ func (l *Clone) resolve(rev string) (plumbing.Hash, error) {
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the history is not as long")
 	}
+	if errors.Is(err, plumbing.ErrReferenceNotFound) {
+		err = fmt.Errorf("it is neither a branch, a tag nor a commit there%s", l.has())
+	}
 	if err != nil {
 		return plumbing.ZeroHash, fmt.Errorf("find %q in %s: %w", wire.OneLine(rev, nameRunes), shown(l.dir), err)
 	}
 	return *hash, nil
+}
+
+// namedBranches is how many branches a sentence names.
+const namedBranches = 5
+
+// has tells which branches the repository has, for the end of a sentence.
+func (l *Clone) has() string {
+	refs, err := l.repo.References()
+	if err != nil {
+		return ""
+	}
+	defer refs.Close()
+	var names []string
+	_ = refs.ForEach(func(ref *plumbing.Reference) error {
+		short, remote := strings.CutPrefix(ref.Name().String(), "refs/remotes/origin/")
+		if ref.Name().IsBranch() {
+			short = ref.Name().Short()
+		} else if !remote || short == "HEAD" {
+			return nil
+		}
+		if !slices.Contains(names, short) {
+			names = append(names, short)
+		}
+		return nil
+	})
+	if len(names) == 0 {
+		return ", and the repository has no branch"
+	}
+	slices.Sort(names)
+	more := ""
+	if n := len(names) - namedBranches; n > 0 {
+		names, more = names[:namedBranches], fmt.Sprintf(" and %d more", n)
+	}
+	return "; the repository has " + wire.OneLine(strings.Join(names, ", "), 300) + more
 }
 
 // Close closes the repository's files.

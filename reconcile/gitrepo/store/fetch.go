@@ -108,7 +108,7 @@ func (m *Mirror) grow(ctx context.Context, o *wire.Offer, depth int) error {
 	if err != nil {
 		return m.remote.Failed(ctx, "fetch", err)
 	}
-	m.storage.Reindex()
+	m.objects.alone(m.storage.Reindex)
 	m.packs++
 	m.refused = 0
 	gap := false

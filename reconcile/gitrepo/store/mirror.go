@@ -193,7 +193,7 @@ func (m *Mirror) repo() string { return filepath.Join(m.dir, "repo") }
 // forget closes what is open. The next fetch clones.
 func (m *Mirror) forget() {
 	if m.storage != nil {
-		_ = m.storage.Close()
+		m.objects.alone(func() { _ = m.storage.Close() })
 	}
 	m.storage, m.objects, m.shallow, m.depth, m.packs = nil, nil, nil, 0, 0
 	m.tip, m.began = plumbing.ZeroHash, time.Time{}

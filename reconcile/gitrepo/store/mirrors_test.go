@@ -1,6 +1,7 @@
 package store
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,5 +177,55 @@ func TestMirrorThatGatheredPacksIsClonedAfresh(t *testing.T) {
 	}
 	if got := len(w.glob(m.dir, "repo/objects/pack/*.pack")); got != 1 {
 		t.Errorf("%d packs on disk", got)
+	}
+}
+
+// Who renders a commit reads its files while others fetch, push and clone the same mirror afresh.
+func TestASnapshotIsReadWhileTheMirrorChanges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.commits(20)
+	w.fetch()
+	var tree fs.FS
+	err := w.mirrors.With(t.Context(), w.src, func(m *Mirror) error {
+		c, err := m.History().Commit(m.History().Tip)
+		if err == nil {
+			tree = m.History().Snapshot(c.Tree)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, read := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(read)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() {
+					return err
+				}
+				_, err = fs.ReadFile(tree, name)
+				return err
+			})
+			if err != nil {
+				read <- err
+				return
+			}
+		}
+	}()
+	for range 10 {
+		w.commits(1)
+		w.now = w.now.Add(time.Minute)
+		w.fetch()
+	}
+	close(done)
+	if err := <-read; err != nil {
+		t.Errorf("a file of the snapshot: %v", err)
 	}
 }

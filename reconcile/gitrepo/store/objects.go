@@ -43,7 +43,7 @@ var errNoCommit = errors.New("no such commit here")
 // repositories may not: one goroutine at a time gets at go-git, and what it gives is copied before the next one does.
 // What a hash names never changes, so nobody can read half of anything.
 type Objects struct {
-	// mu guards all below. Nothing but go-git's own reads is done under it.
+	// mu guards all below. Nothing but what go-git does to the repository is done under it.
 	mu sync.Mutex
 	db storer.EncodedObjectStorer
 	// below is what is read where db does not have it; nil for nothing.
@@ -54,6 +54,14 @@ type Objects struct {
 
 func newObjects(db storer.EncodedObjectStorer) *Objects {
 	return &Objects{db: db, trees: map[plumbing.Hash][]byte{}}
+}
+
+// alone has a change made to the repository while nobody reads it: snapshots are read by whoever has one, without the
+// mirror's lock, and go-git's index of the packs is no reader's own.
+func (o *Objects) alone(change func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change()
 }
 
 // maxTrees bounds the memory of objects.trees.

@@ -116,7 +116,8 @@ func (m *Mirror) settleDoubt(ctx context.Context, head plumbing.Hash, doubt erro
 
 // keep records the pushed commit as the server's tip. A mirror that cannot is cloned anew next time.
 func (m *Mirror) keep(b *Builder, head plumbing.Hash, began time.Time) {
-	err := b.store(m.storage)
+	var err error
+	m.objects.alone(func() { err = b.store(m.storage) })
 	if err == nil {
 		m.tip, m.began = head, began
 		err = m.save(m.repo(), m.state())

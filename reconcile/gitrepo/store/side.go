@@ -85,7 +85,7 @@ func (s *Side) Head(ctx context.Context) (plumbing.Hash, error) {
 	if _, err := m.pull(ctx, s.to, o.Session, m.more(o.Refs, o.Tip, 0), m.repo()); err != nil {
 		return plumbing.ZeroHash, s.to.Failed(ctx, "fetch", err)
 	}
-	m.storage.Reindex()
+	m.objects.alone(m.storage.Reindex)
 	m.packs++
 	return o.Tip, nil
 }
