@@ -260,5 +260,22 @@ func podOf(p *corev1.Pod, container string) Pod {
 	return out
 }
 
+// fits is how many characters of what a controller said fit a line.
+const fits = 300
+
 // cut keeps what a controller said to a length that fits a line.
-func cut(s string) string { return text.Cut(text.OneLine(s), 300) }
+func cut(s string) string { return text.Cut(text.OneLine(s), fits) }
+
+// ending is cut for an error of a kubelet: its cause is at its end, after the image's name several times.
+func ending(s string) string {
+	s = text.OneLine(s)
+	all := []rune(s)
+	if len(all) <= fits {
+		return s
+	}
+	s = string(all[len(all)-fits+2:])
+	if _, words, more := strings.Cut(s, " "); more {
+		s = words
+	}
+	return "… " + s
+}

@@ -280,7 +280,7 @@ func (v *view) badPod(h Hop, p *Pod, count string) Hop {
 		return h
 	}
 	h.Why = fmt.Sprintf("%s; pod %s waits with %s (%s): %s", count, p.Name, tagOf(p.Image), p.Reason,
-		cut(p.Message))
+		ending(p.Message))
 	revert := v.revertBy(p.Image)
 	cause, pull := classify.Of(p.Reason, p.Message, p.Image)
 	switch {
