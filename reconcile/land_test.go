@@ -173,14 +173,14 @@ func (m *model) Lift(_ context.Context, src Source, l Lift) (string, error) {
 // wished is the rule about a person's word for a lift: it was given when the revert whose hold it is was written, or
 // later. A hold that was found in Git has no revert of the record's.
 func (m *model) wished(l Lift) error {
+	if !l.Person {
+		return nil
+	}
 	var wish *v1alpha1.LiftRequest
 	for name, r := range m.records {
 		if m.self(name) == l.Rollback {
 			wish = r.Spec.Lift
 		}
-	}
-	if !l.Person {
-		return nil
 	}
 	if wish == nil {
 		return errors.New("nobody asked for it")

@@ -181,7 +181,7 @@ type PullRequest struct {
 	// MergedAt is when it was first seen to be merged.
 	// +optional
 	MergedAt *Time `json:"mergedAt,omitempty"`
-	// AskedAt is when the person asked for a lift whose wish it brings; empty where nobody did.
+	// AskedAt is the time of the spec.lift that it was opened for; empty where no person asked for one.
 	// +optional
 	AskedAt *Time `json:"askedAt,omitempty"`
 	// Missed explains why the deployed branch does not have the lift that it brings, although it was merged.

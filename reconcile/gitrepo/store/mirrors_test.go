@@ -180,7 +180,7 @@ func TestMirrorThatGatheredPacksIsClonedAfresh(t *testing.T) {
 	}
 }
 
-// Who renders a commit reads its files while others fetch, push and clone the same mirror afresh.
+// Who renders a commit reads its files without the lock of the mirror, which others have grow meanwhile.
 func TestASnapshotIsReadWhileTheMirrorChanges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
